@@ -1,0 +1,112 @@
+"""Checks of arguments: one clear error that names the argument, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+Array = Any
+"""An array of NumPy, CuPy or any other library that follows the array API standard."""
+
+
+def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
+    """Return ``array`` if it holds real float64 numbers, as a NumPy array if it came as a list.
+
+    Raises
+    ------
+    TypeError
+        If the numbers are not real floating-point numbers in double precision.
+    ValueError
+        If ``finite`` and one of them is NaN or infinite.
+    """
+    if not is_array_api_obj(array):
+        array = np.asarray(array)
+        if array.dtype == np.float32 or not np.issubdtype(array.dtype, np.floating):
+            raise TypeError(f"{name} must hold float64 numbers, not {array.dtype}")
+    xp = array_namespace(array)
+    if array.dtype != xp.float64:
+        raise TypeError(f"{name} must hold float64 numbers, not {array.dtype}")
+    if finite and not bool(xp.all(xp.isfinite(array))):
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+    return array
+
+
+def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> Array:
+    """Return ``theta`` if it is one point (n,) or a batch (B, n) of float64 parameters.
+
+    Raises
+    ------
+    TypeError
+        If the numbers are not float64.
+    ValueError
+        If the shape is neither (n,) nor (B, n).
+    """
+    theta = float_array(name, theta, finite=False)
+    expected = "n" if n_parameters is None else str(n_parameters)
+    wrong_length = n_parameters is not None and theta.shape[-1:] != (n_parameters,)
+    if theta.ndim not in (1, 2) or wrong_length:
+        raise ValueError(
+            f"{name} must have shape ({expected},) or (B, {expected}), not {tuple(theta.shape)}"
+        )
+    return theta
+
+
+def one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
+    """Return ``value`` if it is among the ``accepted`` ones, else raise a ValueError."""
+    if value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {value!r}")
+    return value
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float = -np.inf,
+    above: float = -np.inf,
+    at_most: float = np.inf,
+    below: float = np.inf,
+) -> float:
+    """Return ``value`` as a float if it is a number in the range, else raise.
+
+    Raises
+    ------
+    TypeError
+        If the value is not a real number.
+    ValueError
+        If it is NaN or outside the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    accepted = (
+        at_least <= value <= at_most
+        and (value > above or above == -np.inf)
+        and (value < below or below == np.inf)
+    )
+    if not accepted:
+        bounds = [f"at least {at_least:g}"] * (at_least > -np.inf)
+        bounds += [f"above {above:g}"] * (above > -np.inf)
+        bounds += [f"at most {at_most:g}"] * (at_most < np.inf)
+        bounds += [f"below {below:g}"] * (below < np.inf)
+        raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value!r}")
+    return float(value)
+
+
+def integer(name: str, value: Any, *, at_least: int = 0) -> int:
+    """Return ``value`` as an int if it is an integer of at least ``at_least``, else raise.
+
+    Raises
+    ------
+    TypeError
+        If the value is not an integer.
+    ValueError
+        If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, not {value}")
+    return int(value)
