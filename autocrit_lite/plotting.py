@@ -1,0 +1,190 @@
+"""One function for each panel of the figures; they draw arrays and compute no results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .checks import Array
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart. The meanings are
+# those of Frye et al. 2021, Figs 2 to 5, and of Frye et al. 2019, Fig. 1 (true and found points).
+CRITICAL = "#0072B2"
+FLAT = "#E69F00"
+STALLED = "#CC79A7"
+NEITHER = "#000000"
+TRUE = "#999999"
+FOUND = "#009E73"
+
+LINE_WIDTH = 0.6
+"""Of one run among a hundred, in points."""
+
+STYLE: dict[Any, Any] = {
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw what is inside in the project's one style."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def save(figure: Figure, name: str, folder: Path, stamp: str | None = None) -> list[Path]:
+    """Write a figure as PNG and PDF, with a word in its corner if it is not of paper scale.
+
+    Parameters
+    ----------
+    figure : Figure
+    name : str
+        File name without its ending.
+    folder : Path
+        Made if it is missing.
+    stamp : str, optional
+        For example ``"quick"``.
+    """
+    if stamp:
+        figure.text(0.995, 0.005, stamp, ha="right", va="bottom", color=NEITHER, fontsize=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    # without dates, so that drawing the same data again leaves the files as they were
+    figure.savefig(paths[0], metadata={"Software": None})
+    figure.savefig(paths[1], metadata={"CreationDate": None})
+    return paths
+
+
+def squared_gradient_norm(
+    ax: Axes,
+    traces: Array,
+    colors: Sequence[str],
+    cutoff: float | None = None,
+    floor: float | None = None,
+) -> None:
+    """Draw ‖∇L‖² against iteration, both on log scales (Frye et al. 2019, Fig. 1, top).
+
+    Parameters
+    ----------
+    ax : Axes
+    traces : array (runs, iterations + 1)
+        NaN after the end of a run.
+    colors : sequence of str
+        One for each run.
+    cutoff : float, optional
+        Where a dotted line marks the criterion.
+    floor : float, optional
+        The lowest value shown.
+    """
+    iteration = np.arange(1, traces.shape[1] + 1)
+    for trace, color in zip(traces, colors, strict=True):
+        ax.plot(iteration, trace, color=color, lw=LINE_WIDTH, alpha=0.7)
+    ax.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel=r"$\|\nabla L\|^2$")
+    if cutoff is not None:
+        ax.axhline(cutoff, color=NEITHER, ls=":", lw=0.8)
+    if floor is not None:
+        ax.set_ylim(bottom=floor)
+
+
+def loss_against_index(
+    ax: Axes,
+    true: tuple[Array, Array] | None,
+    found: tuple[Array, Array],
+    colors: str | Sequence[str] = FOUND,
+) -> None:
+    """Draw loss against index, found points over the true ones (Frye et al. 2019, Fig. 1).
+
+    Parameters
+    ----------
+    ax : Axes
+    true, found : pair of arrays (K,)
+        Index and loss of each point; ``true`` may be None.
+    colors : str or sequence of str
+        Of the found points.
+    """
+    if true is not None:
+        ax.scatter(*true, s=14, color=TRUE, alpha=0.5, lw=0, label="true critical points")
+    ax.scatter(*found, s=9, c=colors, lw=0, alpha=0.9, zorder=3, label="found")
+    ax.set(xlabel="index", ylabel=r"$L(\theta)$")
+
+
+def landscape(ax: Axes, x: Array, y: Array, values: Array, label: str, levels: int = 30) -> None:
+    """Fill the contours of a positive function of the plane, on a log scale.
+
+    Parameters
+    ----------
+    ax : Axes
+    x, y : array (p,), (q,)
+    values : array (q, p)
+    label : str
+        What the colours mean.
+    levels : int
+        Number of contours.
+    """
+    filled = ax.contourf(x, y, np.log10(values), levels=levels, cmap="Greys_r")
+    ax.figure.colorbar(filled, ax=ax, label=label, shrink=0.85)
+    ax.set(xlabel="$x$", ylabel="$y$", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+
+
+def direction_field(ax: Axes, x: Array, y: Array, directions: Array) -> None:
+    """Draw unit arrows along ``directions`` (q, p, 2) at the points of the grid x (p,), y (q,)."""
+    lengths = np.linalg.norm(directions, axis=-1, keepdims=True)
+    units = np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > 0)
+    ax.quiver(x, y, units[..., 0], units[..., 1], color=CRITICAL, alpha=0.6, width=0.003, scale=40)
+
+
+def trajectories(ax: Axes, paths: Array, colors: Sequence[str]) -> None:
+    """Draw runs in the plane, with a dot where each starts.
+
+    Parameters
+    ----------
+    ax : Axes
+    paths : array (runs, iterations + 1, 2)
+        NaN after the end of a run.
+    colors : sequence of str
+        One for each run.
+    """
+    for path, color in zip(paths, colors, strict=True):
+        ax.plot(path[:, 0], path[:, 1], color=color, lw=LINE_WIDTH, alpha=0.6)
+    ax.scatter(paths[:, 0, 0], paths[:, 0, 1], s=8, c=list(colors), lw=0, zorder=3)
+
+
+def residual(ax: Axes, traces: Array, colors: Sequence[str], label: str = "$r$") -> None:
+    """Draw a residual index in [0, 1] against iteration (Frye et al. 2021, Fig. 3B)."""
+    for trace, color in zip(traces, colors, strict=True):
+        ax.plot(trace, color=color, lw=LINE_WIDTH, alpha=0.7)
+    ax.set(xlabel="iteration", ylabel=label, ylim=(-0.03, 1.03))
+
+
+def step_length(ax: Axes, traces: Array, colors: Sequence[str]) -> None:
+    """Draw the accepted step lengths α against iteration, on log scales."""
+    iteration = np.arange(1, traces.shape[1] + 1)
+    for trace, color in zip(np.where(traces > 0, traces, np.nan), colors, strict=True):
+        ax.plot(iteration, trace, color=color, lw=LINE_WIDTH, alpha=0.7)
+    ax.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel=r"$\alpha$")
+
+
+def legend(ax: Axes, entries: dict[str, str], **options: Any) -> None:
+    """Add a legend of coloured dots, ``{text: color}``."""
+    for text, color in entries.items():
+        ax.scatter([], [], color=color, s=14, label=text)
+    ax.legend(**options)
