@@ -110,3 +110,10 @@ def integer(name: str, value: Any, *, at_least: int = 0) -> int:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, not {value}")
     return int(value)
+
+
+def generator(name: str, rng: Any) -> np.random.Generator:
+    """Return ``rng`` if it is a NumPy random generator, else raise a TypeError."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{name} must be a numpy.random.Generator, not {rng!r}")
+    return rng
