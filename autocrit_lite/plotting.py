@@ -80,13 +80,14 @@ def squared_gradient_norm(
     colors: Sequence[str],
     cutoff: float | None = None,
     floor: float | None = None,
+    iteration: Array | None = None,
 ) -> None:
     """Draw ‖∇L‖² against iteration, both on log scales (Frye et al. 2019, Fig. 1, top).
 
     Parameters
     ----------
     ax : Axes
-    traces : array (runs, iterations + 1)
+    traces : array (runs, K)
         NaN after the end of a run.
     colors : sequence of str
         One for each run.
@@ -94,10 +95,12 @@ def squared_gradient_norm(
         Where a dotted line marks the criterion.
     floor : float, optional
         The lowest value shown.
+    iteration : array (K,), optional
+        Of each column; by default 0, 1, 2, ….
     """
-    iteration = np.arange(1, traces.shape[1] + 1)
+    number = np.arange(traces.shape[1]) if iteration is None else iteration
     for trace, color in zip(traces, colors, strict=True):
-        ax.plot(iteration, trace, color=color, lw=LINE_WIDTH, alpha=0.7)
+        ax.plot(number + 1, trace, color=color, lw=LINE_WIDTH, alpha=0.7)
     ax.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel=r"$\|\nabla L\|^2$")
     if cutoff is not None:
         ax.axhline(cutoff, color=NEITHER, ls=":", lw=0.8)
