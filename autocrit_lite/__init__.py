@@ -1,7 +1,43 @@
 """A companion to four papers on the critical points of neural-network losses."""
 
+from . import ground_truth
+from .critical_points import morse_index
+from .finders import (
+    FRYE_2019,
+    FRYE_2021,
+    FinderStopReason,
+    Trace,
+    damped_newton,
+    exact_newton,
+    gradient_norm_minimization,
+    levenberg_marquardt,
+    newton_mr,
+    newton_tr,
+    saddle_free_newton,
+)
+from .minres_qlp import MinresQLPResult, StopReason, minres_qlp
 from .networks import MLP
-from .objectives import AutogradObjective
+from .objectives import AutogradObjective, NetworkObjective
 
-__all__ = ["MLP", "AutogradObjective"]
+__all__ = [
+    "FRYE_2019",
+    "FRYE_2021",
+    "MLP",
+    "AutogradObjective",
+    "FinderStopReason",
+    "MinresQLPResult",
+    "NetworkObjective",
+    "StopReason",
+    "Trace",
+    "damped_newton",
+    "exact_newton",
+    "gradient_norm_minimization",
+    "ground_truth",
+    "levenberg_marquardt",
+    "minres_qlp",
+    "morse_index",
+    "newton_mr",
+    "newton_tr",
+    "saddle_free_newton",
+]
 __version__ = "0.1.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import autograd.numpy as anp
 import numpy as np
@@ -74,19 +75,19 @@ class MLP:
         object.__setattr__(self, "activation", one_of("activation", activation, ACTIVATIONS))
         object.__setattr__(self, "bias", bool(bias))
 
-    @property
+    @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """The shape (out, in) of each weight matrix."""
         return tuple(
             (n_out, n_in) for n_in, n_out in zip(self.layers, self.layers[1:], strict=False)
         )
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """The length n of θ."""
         return sum(n_out * (n_in + self.bias) for n_out, n_in in self.shapes)
 
-    @property
+    @cached_property
     def slices(self) -> tuple[tuple[slice, slice], ...]:
         """Where in θ the weights and the biases of each layer lie; biases (0 long) if none."""
         found = []

@@ -1,0 +1,78 @@
+"""The activations with their first and second derivatives, for any array library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+from .checks import Array
+
+Derivatives = tuple[Array, Array, Array | None]
+"""σ(z), σ'(z), and σ''(z) if it was asked for."""
+
+
+def sigmoid(z: Array, xp: ModuleType) -> Array:
+    """Return 1 / (1 + exp(−z)); where exp(−z) overflows, the quotient is the 0 that it should."""
+    s = xp.exp(-z)
+    s += 1.0
+    return 1.0 / s
+
+
+def _linear(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    return z, xp.ones_like(z), xp.zeros_like(z) if second else None
+
+
+def _swish(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    s = sigmoid(z, xp)
+    f = z * s
+    u = (1.0 - s) * s
+    if not second:
+        u *= z
+        u += s
+        return f, u, None
+    # σ' = s + zu and σ'' = u (2 + z (1 − 2s)) with u = s (1 − s) = s'
+    first = z * u
+    first += s
+    s *= -2.0
+    s += 1.0
+    s *= z
+    s += 2.0
+    s *= u
+    return f, first, s
+
+
+def _tanh(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    t = xp.tanh(z)
+    first = 1.0 - t * t
+    return t, first, -2.0 * t * first if second else None
+
+
+def _sigmoid(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    s = sigmoid(z, xp)
+    first = s * (1.0 - s)
+    return s, first, (1.0 - 2.0 * s) * first if second else None
+
+
+def _softplus(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    s = sigmoid(z, xp)
+    return xp.logaddexp(z, xp.zeros_like(z)), s, s * (1.0 - s) if second else None
+
+
+def _relu(z: Array, xp: ModuleType, second: bool) -> Derivatives:
+    zero = xp.zeros_like(z)
+    return xp.maximum(z, zero), xp.astype(z > 0, z.dtype), zero if second else None
+
+
+DERIVATIVES: dict[str, Callable[[Array, ModuleType, bool], Derivatives]] = {
+    "linear": _linear,
+    "swish": _swish,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "relu": _relu,
+}
+"""By name: a function of z, its array library, and whether σ'' is wanted too.
+
+ReLU's first derivative at 0 is taken to be 0 and its second derivative, zero almost everywhere, to
+be 0 everywhere.
+"""

@@ -1,0 +1,128 @@
+"""Every number that the papers print, beside ours."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+from .checks import one_of
+from .experiments import REGISTRY, Experiment, Measured, MissingResultsError
+
+NOT_YET = "not measured yet"
+"""The verdict on a claim without a measurement."""
+
+FORMATS = ("table", "markdown", "json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One quantitative statement of a paper with our measurement of it.
+
+    Attributes
+    ----------
+    id : str
+    source : str
+        Paper and place.
+    statement : str
+    printed : str
+        What the paper prints.
+    measured : number, str, list or None
+    interval : (float, float) or None
+        Of the measured value.
+    scale : {"paper", "quick"} or None
+        The profile of the results that it was measured on.
+    verdict : str
+        "reproduced", "differs", "corrected", "not possible here", or "not measured yet".
+    why : str
+        The reason of the verdict; empty is an error of ours.
+    """
+
+    id: str
+    source: str
+    statement: str
+    printed: str
+    measured: Any = None
+    interval: tuple[float, float] | None = None
+    scale: str | None = None
+    verdict: str = NOT_YET
+    why: str = ""
+
+
+def stored_claims(kind: type[Experiment]) -> tuple[str, dict[str, Measured]] | None:
+    """Return the scale of an experiment's stored results, the paper's if it is there, and what
+    they say; None if there are none.
+    """
+    for scale in ("paper", "quick"):
+        experiment = kind.from_profile(scale)
+        with suppress(MissingResultsError):
+            return scale, experiment.claims(experiment.load(archive=scale == "paper"))
+    return None
+
+
+def claims() -> list[Claim]:
+    """Return every claim, measured where results are stored; nothing is computed."""
+    printed = tomllib.loads(files(__package__).joinpath("claims.toml").read_text("utf-8"))
+    found = {name: stored_claims(kind) for name, kind in REGISTRY.items()}
+    return [_claim(id, entry, found.get(entry["experiment"])) for id, entry in printed.items()]
+
+
+def _claim(id: str, entry: dict[str, str], found: tuple[str, dict[str, Measured]] | None) -> Claim:
+    """Join what the paper prints with what was measured."""
+    claim = Claim(id, entry["source"], entry["statement"], entry["printed"])
+    if "verdict" in entry:  # settled without an experiment
+        return replace(claim, verdict=entry["verdict"], why=entry["why"])
+    if found is None:
+        return replace(claim, why=f"no stored result of {entry['experiment']} yet")
+    scale, own = found
+    if id not in own:
+        return claim
+    m = own[id]
+    return replace(
+        claim, measured=m.value, interval=m.interval, scale=scale, verdict=m.verdict, why=m.why
+    )
+
+
+def render(ledger: Sequence[Claim], style: str = "table") -> str:
+    """Return the claims as a text table, as Markdown or as JSON.
+
+    Raises
+    ------
+    ValueError
+        If ``style`` is not one of the three.
+    """
+    one_of("format", style, FORMATS)
+    if style == "json":
+        return json.dumps([asdict(claim) for claim in ledger], indent=1, ensure_ascii=False)
+    names = ["id", "source", "printed", "measured", "interval", "scale", "verdict", "why"]
+    if style == "table":
+        names.remove("source")
+    rows = [[_text(getattr(claim, name)) for name in names] for claim in ledger]
+    if style == "table":
+        return text_table(names, rows)
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells])
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(_text(part) for part in value)
+    return str(value)
+
+
+def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts in columns under their names."""
+    lines = [list(names), *(list(row) for row in rows)]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    )

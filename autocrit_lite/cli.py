@@ -1,0 +1,292 @@
+"""The command ``autocrit-lite``: exit status 0 done, 1 something failed, 2 bad arguments."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import __version__, archive, claims, paths
+from .checks import one_of
+from .experiments import REGISTRY, Experiment, FailedTasksError, MissingResultsError
+from .experiments.base import PROFILES, require_device
+from .store import Record, Store
+
+DONE, FAILED, BAD_ARGUMENTS = 0, 1, 2
+
+EXAMPLES = """\
+examples:
+  autocrit-lite list
+  autocrit-lite run quartic --profile quick --workers 2
+  autocrit-lite run quartic --profile paper -p max_iterations 200
+  autocrit-lite run quartic --profile paper --dask tcp://127.0.0.1:8786
+  autocrit-lite reproduce --profile quick --out build
+  autocrit-lite reproduce quartic --profile quick -p recompute True
+  autocrit-lite claims --format markdown
+  autocrit-lite verify quartic --sample 2
+  autocrit-lite archive quartic
+
+Results are written to the folder AUTOCRIT_LITE_RESULTS, by default results/ of the checkout.
+A run that was stopped goes on where it was when it is started again.
+Exit status: 0 done, 1 something failed (one line on stderr for each), 2 bad arguments.
+"""
+
+
+class BadArgumentsError(Exception):
+    """The arguments were refused; nothing has been run."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses bad arguments with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave with status 2."""
+        self.exit(BAD_ARGUMENTS, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments``, by default those of the process; return its status."""
+    parsed = build_parser().parse_args(arguments)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status: int = parsed.command(parsed)
+        return status
+    except BadArgumentsError as error:
+        return _complain(error, BAD_ARGUMENTS)
+    except BrokenPipeError:  # the reader of stdout, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (FailedTasksError, MissingResultsError, OSError, RuntimeError, ImportError) as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was finished is kept, and the same command goes on", 1)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(error: object, status: int) -> int:
+    for line in str(error).splitlines():
+        print(f"autocrit-lite: error: {line}", file=sys.stderr)
+    return status
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command's arguments."""
+    parser = Parser(
+        prog="autocrit-lite",
+        description="Four papers on the critical points of neural-network losses, recomputed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    def verb(name: str, command: object, text: str, *shared: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        if "profile" in shared:
+            sub.add_argument("--profile", choices=PROFILES, default="quick", help="default: quick")
+        if "parameters" in shared:
+            sub.add_argument(
+                "-p",
+                "--parameter",
+                nargs=2,
+                action="append",
+                default=[],
+                metavar=("NAME", "VALUE"),
+                help="a setting other than the profile's; may be repeated",
+            )
+        return sub
+
+    verb("list", list_command, "the experiments, their notebooks and what is stored of each")
+
+    sub = verb("run", run_command, "compute what is missing", "profile", "parameters")
+    sub.add_argument("name", metavar="NAME", help="an experiment; see `autocrit-lite list`")
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_positive, help="processes; default: one for each core")
+    where.add_argument("--dask", type=_address, metavar="ADDRESS", help="tcp://host:port")
+    sub.add_argument("--device", choices=("cpu", "gpu"), help="default: the experiment's own")
+    sub.add_argument("--force", action="store_true", help="compute every task anew")
+
+    text = "execute the notebooks through papermill, then print the claims"
+    sub = verb("reproduce", reproduce_command, text, "profile", "parameters")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="notebooks; default: all")
+    sub.add_argument("--out", type=Path, default=Path("build"), help="default: build/")
+
+    sub = verb("claims", claims_command, "every number that the papers print beside ours")
+    sub.add_argument("--format", choices=claims.FORMATS, default="table")
+
+    sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
+    sub.add_argument("--sample", type=_positive, default=1, metavar="K", help="tasks of each")
+    sub.add_argument("--seed", type=_positive, help="of the choice; default: another every time")
+    sub.add_argument("--workers", type=_positive, help="processes; default: one for each core")
+
+    text = "pack the stored paper-scale results of an experiment into data/archive/"
+    sub = verb("archive", archive_command, text)
+    sub.add_argument("name", metavar="NAME")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[a-z]+://\S+:\d+", text):
+        raise argparse.ArgumentTypeError(f"must be like tcp://host:port, not {text!r}")
+    return text
+
+
+def _parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the values of ``-p NAME VALUE``: Python literals, or else texts."""
+    parameters: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in parameters:
+            raise BadArgumentsError(f"parameter {name!r} is given twice")
+        try:
+            parameters[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parameters[name] = text
+    return parameters
+
+
+def _kind(name: str) -> type[Experiment]:
+    try:
+        return REGISTRY[one_of("experiment", name, REGISTRY)]
+    except ValueError as error:
+        raise BadArgumentsError(error) from None
+
+
+def list_command(parsed: argparse.Namespace) -> int:
+    """Print the experiments with what is stored of each."""
+    notebooks, store = paths.notebooks(), Store.default()
+    rows = []
+    for name, kind in REGISTRY.items():
+        quick, paper = (
+            [task for stage in kind.from_profile(profile).tasks() for task in stage]
+            for profile in ("quick", "paper")
+        )
+        archived = {key for _, part in archive.parts(archive_folder(), name) for key in part}
+        counts = [sum(store.path(task).is_file() for task in tasks) for tasks in (quick, paper)]
+        counts.append(sum(task.key in archived for task in paper))
+        totals = (len(quick), len(paper), len(paper))
+        stored = [f"{n} of {total}" for n, total in zip(counts, totals, strict=True)]
+        rows.append([name, notebooks[name].name if name in notebooks else "", *stored])
+    head = ["experiment", "notebook", "quick results", "paper results", "archived"]
+    print(claims.text_table(head, rows))
+    return DONE
+
+
+def run_command(parsed: argparse.Namespace) -> int:
+    """Compute what is missing of an experiment."""
+    kind = _kind(parsed.name)
+    overrides = _parameters(parsed.parameter)
+    try:
+        if parsed.device:
+            require_device(parsed.device)
+            if "device" in kind.__dataclass_fields__:
+                overrides["device"] = parsed.device
+            elif parsed.device == "gpu":
+                raise ValueError(f"{kind.name} does not run on a GPU")
+        experiment = kind.from_profile(parsed.profile, **overrides)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadArgumentsError(error) from None
+    total = sum(map(len, experiment.tasks()))
+    computed = experiment.run(
+        workers=parsed.workers,
+        dask=parsed.dask,
+        force=parsed.force,
+        archive=parsed.profile == "paper",
+    )
+    print(f"{kind.name} ({parsed.profile}): {total} tasks, {computed} of them computed now")
+    return DONE
+
+
+def reproduce_command(parsed: argparse.Namespace) -> int:
+    """Execute notebooks, print what became of them and the claims."""
+    from .reproduce import reproduce
+
+    try:
+        executions = reproduce(
+            parsed.names, parsed.profile, _parameters(parsed.parameter), parsed.out
+        )
+    except (TypeError, ValueError) as error:
+        raise BadArgumentsError(error) from None
+    rows = [
+        [e.name, "OK" if e.ok else "FAILED", f"{e.seconds:.1f} s", str(e.output)]
+        for e in executions
+    ]
+    print(claims.text_table(["notebook", "status", "time", "executed copy"], rows), end="\n\n")
+    print(claims.render(claims.claims()))
+    failed = [f"notebook {e.name} failed: see {e.output}" for e in executions if not e.ok]
+    return _complain("\n".join(failed), FAILED) if failed else DONE
+
+
+def claims_command(parsed: argparse.Namespace) -> int:
+    """Print every claim; fail if one is not measured and has no reason."""
+    ledger = claims.claims()
+    print(claims.render(ledger, parsed.format))
+    silent = [f"claim {c.id} has no measurement and no reason" for c in ledger if not c.why]
+    return _complain("\n".join(silent), FAILED) if silent else DONE
+
+
+def verify_command(parsed: argparse.Namespace) -> int:
+    """Recompute archived tasks and compare."""
+    from .verify import verify
+
+    folder = archive_folder()
+    kinds = [_kind(name) for name in parsed.names]
+    kinds = kinds or [kind for kind in REGISTRY.values() if any(archive.parts(folder, kind.name))]
+    seed = parsed.seed or int(np.random.SeedSequence().generate_state(1)[0])
+    print(f"chosen with --seed {seed}", file=sys.stderr)
+    problems = []
+    for kind in kinds:
+        rng = np.random.default_rng(seed)
+        found = verify(kind, folder, parsed.sample, rng, parsed.workers)
+        print(f"{kind.name}: {'differs' if found else 'reproduced'}")
+        problems += found
+    return _complain("\n".join(problems), FAILED) if problems else DONE
+
+
+def archive_command(parsed: argparse.Namespace) -> int:
+    """Pack the stored paper-scale results of an experiment."""
+    kind = _kind(parsed.name)
+    store = Store.default()
+    fresh = Store(store.results)
+    experiment = kind.from_profile("paper")
+    tasks = [task for stage in experiment.tasks() for task in stage]
+    found = [fresh.read(task) or store.read(task) for task in tasks]
+    records: list[Record] = [record for record in found if record is not None]
+    if len(records) < len(tasks):
+        raise MissingResultsError(
+            f"{len(tasks) - len(records)} of {len(tasks)} results are missing: "
+            f"run `autocrit-lite run {kind.name} --profile paper`"
+        )
+    for path in archive.pack(archive_folder(), kind.name, "paper", records):
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    return DONE
+
+
+def archive_folder() -> Path:
+    """Return the archive of the checkout."""
+    return paths.checkout() / "data" / "archive"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

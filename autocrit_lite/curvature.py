@@ -1,0 +1,326 @@
+"""Closed-form gradient, Hessian-vector products and dense Hessian of a network's loss.
+
+Arrays hold features before samples: the inputs of a layer have shape (..., units, samples), above a
+row of ones where the layers have biases, so that W and b are one matrix [W b] and z = [W b] a. The
+leading axes, if any, are those of the points and of the block of vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .activations import DERIVATIVES
+from .checks import Array, float_array
+from .dense_hessian import DenseCurvature, Pairs, unordered_pairs
+from .losses import CrossEntropy, SquaredError
+from .networks import MLP
+from .samples import Samples
+
+# glibc's malloc gives memory that was freed back to the system, and then has every page of a
+# temporary array faulted in anew, until it has seen a larger block come and go (up to 32 MiB).
+# Without this line the passes below take about twice as long.
+np.empty(31 * 2**20, dtype=np.uint8)
+
+quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network, its data and its loss, as the passes over the samples need them.
+
+    Attributes
+    ----------
+    scale : float
+        Multiplies the loss summed over samples and ``constant``.
+    constant : float
+        What compression took out of the sum.
+    budget : int
+        How many numbers a temporary array of the passes may hold, about.
+    """
+
+    net: MLP
+    loss: SquaredError | CrossEntropy
+    chunks: list[Samples]
+    scale: float
+    constant: Array
+    l2: float
+    budget: int
+    xp: ModuleType
+    device: Any
+
+    def matrices(self, theta: Array) -> list[Array]:
+        """Return [W b], shape (..., out, in + bias), of each layer of theta (..., n)."""
+        found = []
+        for (weights, biases), shape in zip(self.net.slices, self.net.shapes, strict=True):
+            W = self.xp.reshape(theta[..., weights], (*theta.shape[:-1], *shape))
+            if self.net.bias:
+                W = self.xp.concat([W, theta[..., biases, None]], axis=-1)
+            found.append(W)
+        return found
+
+    def flatten(self, matrices: Sequence[Array]) -> Array:
+        """Return θ, shape (..., n), from [W b] of each layer."""
+        parts = []
+        for M, (n_out, n_in) in zip(matrices, self.net.shapes, strict=True):
+            parts.append(self.xp.reshape(M[..., :n_in], (*M.shape[:-2], n_out * n_in)))
+            if self.net.bias:
+                parts.append(M[..., n_in])
+        return self.xp.concat(parts, axis=-1)
+
+    def ridge(self, theta: Array) -> Array:
+        """Return the curvature (...) of the ℓ2 penalty: 2λ/n, or NaN if θ is not finite.
+
+        Otherwise units that saturate or rectify could hide an infinite parameter.
+        """
+        return 2.0 * self.l2 / theta.shape[-1] + 0.0 * self.xp.sum(theta, axis=-1)
+
+    @cached_property
+    def at_once(self) -> int:
+        """How many points, or vectors, go through a chunk together."""
+        width = max(*self.net.layers[1:], self.chunks[0].inputs.shape[-2])
+        return max(1, self.budget // (3 * width * self.chunks[0].inputs.shape[-1]))
+
+    @cached_property
+    def pairs(self) -> tuple[list[Pairs], list[Pairs]]:
+        """The unordered pairs of each layer's units, and of its inputs with their row of ones."""
+        layers, xp = self.net.layers, self.xp
+        units = [unordered_pairs(m, xp, self.device) for m in layers[1:]]
+        inputs = [unordered_pairs(m + self.net.bias, xp, self.device) for m in layers[:-1]]
+        return units, inputs
+
+
+class State(NamedTuple):
+    """What the tangent passes over a chunk of samples need.
+
+    For each layer l its inputs ``a[l]`` and ``delta[l]`` = ∂f/∂z; for each hidden layer
+    ``first[l]`` = σ'(z) and ``second[l]`` = σ''(z)∘∂f/∂σ. ``output`` is what the curvature of the
+    loss in the network's outputs depends on.
+    """
+
+    a: list[Array]
+    delta: list[Array]
+    first: list[Array]
+    second: list[Array]
+    output: Array
+
+    def for_block(self) -> State:
+        """Return the state with an axis for a block of vectors after that of the points."""
+        a, delta, first, second = ([x[..., None, :, :] for x in part] for part in self[:4])
+        return State(a, delta, first, second, self.output[..., None, :, :])
+
+
+class Group(NamedTuple):
+    """Points that go through the samples together: which ones, their [W b], a state per chunk."""
+
+    points: tuple[slice, ...]
+    W: list[Array]
+    states: list[State]
+
+
+def forward_backward(
+    problem: Problem, W: list[Array], samples: Samples, second: bool
+) -> tuple[Array, list[Array], State]:
+    """Return loss and gradient in each [W b] summed over a chunk, and the state there.
+
+    Without ``second`` the state lacks σ'', and is of no use but to be dropped.
+    """
+    xp, widths = problem.xp, problem.net.layers
+    activation = DERIVATIVES[problem.net.activation]
+    a, first, curved = [samples.inputs], [], []
+    z = W[0] @ a[0]
+    for M in W[1:]:
+        f, f1, f2 = activation(z, xp, second)
+        if samples.ones is not None:
+            ones = xp.broadcast_to(samples.ones, (*f.shape[:-2], *samples.ones.shape))
+            f = xp.concat([f, ones], axis=-2)
+        a.append(f)
+        first.append(f1)
+        curved.append(f2)
+        z = M @ f
+    value, d, output = problem.loss(z, samples.targets)
+    # backward: δ = ∂f/∂z, and e = Wᵀδ = ∂f/∂σ below
+    delta = [d]
+    for layer in range(len(W) - 1, 0, -1):
+        e = xp.matrix_transpose(W[layer][..., : widths[layer]]) @ d
+        if second:
+            curved[layer - 1] *= e
+        e *= first[layer - 1]
+        d = e
+        delta.insert(0, d)
+    gradient = [d @ xp.matrix_transpose(x) for d, x in zip(delta, a, strict=True)]
+    return value, gradient, State(a, delta, first, curved, output)
+
+
+def tangent_passes(
+    problem: Problem, W: list[Array], V: list[Array], state: State, exact: bool
+) -> list[Array]:
+    """Return the derivative of a chunk's gradient in each [W b] in the direction [V c].
+
+    This is the R-operator of Pearlmutter (1994). Without ``exact`` it keeps the Gauss-Newton part
+    alone: the network is taken to be linear in θ.
+    """
+    xp, widths = problem.xp, problem.net.layers
+    # forward: ż = V a + W ȧ and ȧ = σ'∘ż
+    zdot = V[0] @ state.a[0]
+    adots, zdots = [], []
+    for layer in range(1, len(W)):
+        adot = state.first[layer - 1] * zdot
+        adots.append(adot)
+        zdots.append(zdot)
+        zdot = V[layer] @ state.a[layer]
+        zdot += W[layer][..., : widths[layer]] @ adot
+    # backward: ė = Wᵀδ̇ + Vᵀδ, and δ̇ = σ'∘ė + σ''∘e∘ż below
+    ddot = problem.loss.curvature(state.output, zdot)
+    product: list[Array] = []
+    for layer in range(len(W) - 1, -1, -1):
+        n_in = widths[layer]
+        G = ddot @ xp.matrix_transpose(state.a[layer])
+        product.insert(0, G)
+        if layer == 0:
+            break
+        edot = xp.matrix_transpose(W[layer][..., :n_in]) @ ddot
+        if exact:
+            G[..., :n_in] += state.delta[layer] @ xp.matrix_transpose(adots[layer - 1])
+            edot += xp.matrix_transpose(V[layer][..., :n_in]) @ state.delta[layer]
+        edot *= state.first[layer - 1]
+        if exact:
+            zdots[layer - 1] *= state.second[layer - 1]
+            edot += zdots[layer - 1]
+        ddot = edot
+    return product
+
+
+def add_to(sums: list[Array], terms: list[Array]) -> list[Array]:
+    """Add the terms to the sums in place; the first terms become the sums."""
+    for here, term in zip(sums, terms, strict=bool(sums)):
+        here += term
+    return sums or terms
+
+
+@quiet
+def evaluate(problem: Problem, theta: Array, second: bool) -> tuple[Array, Array, list[Group]]:
+    """Return loss (...) and gradient (..., n) at theta (..., n), and with ``second`` the states."""
+    xp = problem.xp
+    value = xp.empty(theta.shape[:-1], dtype=xp.float64, device=problem.device)
+    gradient = xp.empty(theta.shape, dtype=xp.float64, device=problem.device)
+    groups = []
+    for points in parts(theta.shape[:-1], problem.at_once):
+        here = theta[(*points, ...)]
+        W, states, values = problem.matrices(here), [], problem.constant
+        gradients: list[Array] = []
+        for samples in problem.chunks:
+            f, g, state = forward_backward(problem, W, samples, second)
+            values = values + f
+            gradients = add_to(gradients, g)
+            if second:
+                states.append(state)
+        ridge = problem.ridge(here)
+        penalty = 0.5 * ridge * xp.sum(here * here, axis=-1)
+        value[(*points, ...)] = problem.scale * values + penalty
+        gradient[(*points, ...)] = (
+            problem.scale * problem.flatten(gradients) + ridge[..., None] * here
+        )
+        groups.append(Group(points, W, states))
+    return value, gradient, groups
+
+
+def parts(shape: Sequence[int], size: int) -> list[tuple[slice, ...]]:
+    """Return indices of up to ``size`` rows of a batch of that shape; one index if it has none."""
+    if not shape:
+        return [()]
+    return [(slice(i, min(i + size, shape[0])),) for i in range(0, shape[0], size)]
+
+
+class NetworkLinearization:
+    """A ``NetworkObjective`` at one point or at a batch of points.
+
+    Attributes
+    ----------
+    value : array (...)
+    gradient : array (..., n)
+    """
+
+    @quiet
+    def __init__(self, problem: Problem, theta: Array) -> None:
+        self._problem = problem
+        self._ridge = problem.ridge(theta)
+        self.value, self.gradient, self._groups = evaluate(problem, theta, second=True)
+
+    def hvp(self, v: Array) -> Array:
+        """Return H·v for one vector at each point (..., n) or for a block of k, (..., k, n).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If v is not float64 or of neither shape.
+        """
+        return self._product(v, exact=True)
+
+    def gauss_newton_product(self, v: Array) -> Array:
+        """Return G·v, with the matrix of ``gauss_newton``, for v as in ``hvp``."""
+        return self._product(v, exact=False)
+
+    def hessian(self) -> Array:
+        """Return the dense Hessian, shape (..., n, n), exactly symmetric."""
+        return self._dense(exact=True)
+
+    def gauss_newton(self) -> Array:
+        """Return the dense Gauss-Newton matrix, shape (..., n, n), exactly symmetric.
+
+        This is the Hessian of the loss of the network linearised in θ. The curvature of the ℓ2
+        penalty is part of it. It is positive semidefinite.
+        """
+        return self._dense(exact=False)
+
+    @quiet
+    def _product(self, v: Array, exact: bool) -> Array:
+        problem = self._problem
+        *batch, n = self.gradient.shape
+        v = float_array("v", v, finite=False)
+        block = v.ndim == len(batch) + 2
+        if list(v.shape) != [*batch, *v.shape[len(batch) : len(batch) + block], n]:
+            lead = "".join(f"{size}, " for size in batch)
+            raise ValueError(
+                f"v must have shape ({lead}{n}) or ({lead}k, {n}), not {tuple(v.shape)}"
+            )
+        result = problem.xp.empty(v.shape, dtype=v.dtype, device=problem.device)
+        for points, W, states in self._groups:
+            if not block:
+                rows = (*points, ...)
+                result[rows] = self._sum(W, states, v[rows], exact)
+                continue
+            W = [M[..., None, :, :] for M in W]
+            states = [state.for_block() for state in states]
+            n_points = W[0].shape[0] if batch else 1
+            for vectors in parts(v.shape[-2:], max(1, problem.at_once // n_points)):
+                rows = (*points, *vectors, ...)
+                result[rows] = self._sum(W, states, v[rows], exact)
+        result += (self._ridge[..., None, None] if block else self._ridge[..., None]) * v
+        return result
+
+    def _sum(self, W: list[Array], states: list[State], v: Array, exact: bool) -> Array:
+        V = self._problem.matrices(v)
+        sums: list[Array] = []
+        for state in states:
+            sums = add_to(sums, tangent_passes(self._problem, W, V, state, exact))
+        return self._problem.scale * self._problem.flatten(sums)
+
+    @quiet
+    def _dense(self, exact: bool) -> Array:
+        problem, xp, shape = self._problem, self._problem.xp, self.gradient.shape
+        n = shape[-1]
+        H = xp.empty((*shape, n), dtype=xp.float64, device=problem.device)
+        for points, W, states in self._groups:
+            dense = DenseCurvature(problem, W, exact)
+            for state in states:
+                dense.add(state)
+            dense.place(H[(*points, ...)])
+        diagonal = xp.reshape(H, (*shape[:-1], n * n), copy=False)
+        diagonal[..., :: n + 1] += self._ridge[..., None]
+        return H

@@ -1,0 +1,301 @@
+"""The dense Hessian and Gauss-Newton matrix of a fully connected network, by matrix products.
+
+For layers k ≤ l with inputs a and pre-activations z, the entry of W_l[p, j] and W_k[q, r] is
+
+    Σᵢ T_lk[p, q] a_l[j] a_k[r]  +  Σᵢ D_lk[j, q] δ_l[p] a_k[r]     (the second only for k < l)
+
+over samples i, with T_lk = ∂²f/∂z_l∂z_k, D_lk = ∂a_l/∂z_k and δ_l = ∂f/∂z_l. Both are products of
+two matrices with the samples as the inner dimension. They are summed with the indices in the order
+that the product gives, each unordered pair of indices once, and put in place at the end. Where the
+loss has the identity as its second derivative in the outputs (squared error), T_Lk = W_L D_Lk in
+the last layer L, and W_L multiplies the sum instead of each sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .checks import Array
+from .losses import CrossEntropy
+from .networks import MLP
+
+if TYPE_CHECKING:
+    from .curvature import Problem, State
+
+SLAB = 2048
+"""How many rows of a factor are made at once. Chosen by us: more makes the products no faster."""
+
+Blocks = dict[tuple[int, int], Array]
+"""Arrays by layers (l, k)."""
+
+
+class Pairs(NamedTuple):
+    """The unordered pairs of m indices.
+
+    Pair t is (first[t], second[t]), at ``entry[t]`` of a flat (m, m); (i, j) is pair
+    ``number[m·i + j]``.
+    """
+
+    first: Array
+    second: Array
+    entry: Array
+    number: Array
+
+
+def unordered_pairs(m: int, xp: ModuleType, device: Any) -> Pairs:
+    """Return the m(m + 1)/2 unordered pairs of m indices."""
+    first, second = np.triu_indices(m)
+    number = np.empty((m, m), dtype=np.int64)
+    number[first, second] = number[second, first] = np.arange(len(first))
+    return Pairs(
+        *(xp.asarray(i, device=device) for i in (first, second, m * first + second, number.ravel()))
+    )
+
+
+class DenseCurvature:
+    """The sums over samples that make up the dense matrix at one or more points.
+
+    ``first[l, k]`` holds the first sum with indices (p·q, j·r), or with unordered pairs pq and jr
+    if l = k. Of a squared error's last layer L it holds what W_L[p, s] multiplies: (s·q, j·r),
+    (q, j·r) if k = L − 1 and D_Lk is diagonal, and (j, r) if k = L.
+    ``second[l, k]`` holds the second sum with indices (j·q, p·r), or (p, q·r) if k = l − 1.
+    """
+
+    def __init__(self, problem: Problem, W: list[Array], exact: bool) -> None:
+        self.problem = problem
+        self.xp = problem.xp
+        self.W = [M[..., :n_in] for M, n_in in zip(W, problem.net.layers, strict=False)]
+        self.exact = exact
+        self.first: Blocks = {}
+        self.second: Blocks = {}
+        self.unit_pairs, self.input_pairs = problem.pairs
+
+    def add(self, state: State) -> None:
+        """Add the sums over a chunk of samples."""
+        T, D = self.output_derivatives(state), self.input_derivatives(state)
+        for layer, a in enumerate(state.a):
+            for k in range(layer):
+                slabs = self.outer(a, state.a[k])
+                if (layer, k) in T:
+                    left = self.merge(T[layer, k])
+                elif k == layer - 1:
+                    left = state.first[k]
+                else:
+                    left = self.merge(D[layer, k])
+                self.accumulate(
+                    self.first, layer, k, left, slabs, a.shape[-2] * state.a[k].shape[-2]
+                )
+                if self.exact and k == layer - 1:
+                    left, right = state.delta[layer], state.first[k]
+                elif self.exact:
+                    left, right = self.merge(D[layer, k]), state.delta[layer]
+                if self.exact:
+                    slabs = self.outer(right, state.a[k])
+                    self.accumulate(
+                        self.second, layer, k, left, slabs, right.shape[-2] * state.a[k].shape[-2]
+                    )
+            if (layer, layer) in T:
+                units, inputs = self.unit_pairs[layer], self.input_pairs[layer]
+                left = self.merge(T[layer, layer])
+                left = self.xp.take(left, units.entry, axis=-2)
+                slabs = self.pairs(a, inputs)
+                self.accumulate(self.first, layer, layer, left, slabs, inputs.first.shape[0])
+            else:
+                whole = [(slice(None), a)]
+                self.accumulate(self.first, layer, layer, a, whole, a.shape[-2])
+
+    def output_derivatives(self, state: State) -> Blocks:
+        """Return T_lk, shape (..., out_l, out_k, c), but for the last layer of a squared error."""
+        xp, loss = self.xp, self.problem.loss
+        T: Blocks = {}
+        for layer in reversed(range(len(self.W))):
+            if layer < len(self.W) - 1:
+                # T_kk = σ'_k W_lᵀ T_lk + diag(σ''_k∘∂f/∂a_l) with k = l − 1
+                W = xp.matrix_transpose(self.W[layer + 1])
+                if (layer + 1, layer) in T:
+                    x = self.apply(W, T[layer + 1, layer])
+                else:
+                    x = (W @ self.W[layer + 1])[..., None] * state.first[layer][..., None, :, :]
+                x *= state.first[layer][..., :, None, :]
+                if self.exact:
+                    self.merge(x, copy=False)[..., :: x.shape[-2] + 1, :] += state.second[layer]
+                T[layer, layer] = x
+            elif isinstance(loss, CrossEntropy):
+                T[layer, layer] = loss.matrix(state.output)
+            for k in reversed(range(layer)):
+                # T_lk = T_l,k+1 W_k+1 σ'_k
+                if (layer, k + 1) in T:
+                    W = xp.matrix_transpose(self.W[k + 1])
+                    x = W[..., None, :, :] @ T[layer, k + 1]
+                    x *= state.first[k][..., None, :, :]
+                    T[layer, k] = x
+        return T
+
+    def input_derivatives(self, state: State) -> Blocks:
+        """Return D_lk, shape (..., in_l, out_k, c), for k < l − 1; D_k+1,k is diagonal, σ'_k."""
+        D: Blocks = {}
+        for k in range(len(self.W) - 2):
+            x = self.W[k + 1][..., None] * state.first[k][..., None, :, :]
+            for layer in range(k + 2, len(self.W)):
+                x *= state.first[layer - 1][..., :, None, :]
+                D[layer, k] = x
+                if layer < len(self.W) - 1:
+                    x = self.apply(self.W[layer], x)
+        return D
+
+    def apply(self, W: Array, x: Array) -> Array:
+        """Return W x, (..., out, m, c), of x (..., in, m, c), in one matrix product."""
+        flat = self.xp.reshape(x, (*x.shape[:-2], -1))
+        return self.xp.reshape(W @ flat, (*x.shape[:-3], W.shape[-2], *x.shape[-2:]))
+
+    def merge(self, x: Array, copy: bool | None = None) -> Array:
+        """Return x (..., i, j, c) with the indices i and j as one, (..., i·j, c)."""
+        shape = (*x.shape[:-3], x.shape[-3] * x.shape[-2], x.shape[-1])
+        return self.xp.reshape(x, shape, copy=copy)
+
+    def permute(self, x: Array, order: tuple[int, ...]) -> Array:
+        """Return x with its last four axes in another order."""
+        lead = x.ndim - 4
+        return self.xp.permute_dims(x, (*range(lead), *(lead + axis for axis in order)))
+
+    def outer(self, x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield slabs of x[j] y[r], shape (..., j·r, c), and where each lies."""
+        n_rows, width = x.shape[-2], y.shape[-2]
+        step = max(1, SLAB // width)
+        for j in range(0, n_rows, step):
+            stop = min(j + step, n_rows)
+            slab = self.merge(x[..., j:stop, None, :] * y[..., None, :, :])
+            yield slice(j * width, stop * width), slab
+
+    def pairs(self, x: Array, pairs: Pairs) -> Iterator[tuple[slice, Array]]:
+        """Yield slabs of x[j] x[r], shape (..., pairs, c), and where each lies."""
+        n_pairs = pairs.first.shape[0]
+        for t in range(0, n_pairs, SLAB):
+            where = slice(t, min(t + SLAB, n_pairs))
+            slab = self.xp.take(x, pairs.first[where], axis=-2)
+            slab *= self.xp.take(x, pairs.second[where], axis=-2)
+            yield where, slab
+
+    def accumulate(
+        self,
+        blocks: Blocks,
+        layer: int,
+        k: int,
+        left: Array,
+        slabs: Iterable[tuple[slice, Array]],
+        size: int,
+    ) -> None:
+        """Add left · slabᵀ, summed over samples, to a block whose last dimension is ``size``."""
+        if (layer, k) not in blocks:
+            blocks[layer, k] = self.xp.zeros(
+                (*left.shape[:-1], size), dtype=self.xp.float64, device=self.problem.device
+            )
+        for where, slab in slabs:
+            blocks[layer, k][..., where] += left @ self.xp.matrix_transpose(slab)
+
+    def place(self, H: Array) -> None:
+        """Write the scaled sums into the dense matrices H (..., n, n)."""
+        net, bias = self.problem.net, int(self.problem.net.bias)
+        for blocks in (self.first, self.second):
+            for block in blocks.values():
+                block *= self.problem.scale
+        for layer, (n_out, n_in) in enumerate(net.shapes):
+            for k, (k_out, k_in) in enumerate(net.shapes[: layer + 1]):
+                units = max(1, SLAB**2 // ((n_in + bias) * k_out * (k_in + bias)))
+                for p in range(0, n_out, units):
+                    rows = slice(p, min(p + units, n_out))
+                    self.write(H, self.block(layer, k, rows), layer, k, rows)
+
+    def block(self, layer: int, k: int, rows: slice) -> Array:
+        """Return the entries (..., p, q, j, r) of both sums, for units p in ``rows``."""
+        xp, net = self.xp, self.problem.net
+        n_in, k_in = (net.layers[m] + net.bias for m in (layer, k))
+        k_out, p = net.layers[k + 1], rows.stop - rows.start
+        first = self.first[layer, k]
+        batch = first.shape[:-2]
+        W = self.W[layer][..., rows, :]
+        if layer < len(self.W) - 1 or not self.problem.loss.identity:
+            if k == layer:
+                units, inputs = self.unit_pairs[layer], self.input_pairs[layer]
+                first = xp.take(
+                    first, units.number[rows.start * k_out : rows.stop * k_out], axis=-2
+                )
+                first = xp.take(first, inputs.number, axis=-1)
+            else:
+                first = first[..., rows.start * k_out : rows.stop * k_out, :] + 0.0
+        elif k == layer:
+            eye = xp.eye(k_out, dtype=xp.float64, device=self.problem.device)[rows, :]
+            first = eye[..., None, None] * first[..., None, None, :, :]
+        elif k == layer - 1:
+            first = W[..., None] * first[..., None, :, :]
+        else:
+            first = W @ xp.reshape(first, (*batch, W.shape[-1], -1))
+        total = xp.reshape(first, (*batch, p, k_out, n_in, k_in))
+        if self.exact and k < layer:
+            second = self.second[layer, k]
+            if k == layer - 1:
+                # where input j of the layer is unit q of the layer below
+                second = xp.reshape(second[..., rows, :], (*batch, p, k_out, k_in))
+                self.merge(total, copy=False)[..., :: n_in + 1, :] += second
+            else:
+                second = xp.reshape(second, (*batch, n_in - net.bias, k_out, -1, k_in))
+                second = self.permute(second[..., rows, :], (2, 1, 0, 3))
+                total[..., : n_in - net.bias, :] += second
+        return total
+
+    def write(self, H: Array, block: Array, layer: int, k: int, rows: slice) -> None:
+        """Write a block (..., p, q, j, r) and its transpose where H has the parameters' order."""
+        xp, net = self.xp, self.problem.net
+        of_rows = self.places(layer, rows)
+        of_columns = self.places(k, slice(0, net.layers[k + 1]))
+        for here, j in of_rows:
+            for there, r in of_columns:
+                part = self.permute(block[..., j, r], (0, 2, 1, 3))
+                # splitting an axis never copies, so that this writes into H
+                shape = (*H.shape[:-2], *part.shape[-4:])
+                view = xp.reshape(H[..., here, there], shape, copy=False)
+                view[...] = part
+                if k < layer:
+                    part = self.permute(part, (2, 3, 0, 1))
+                    shape = (*H.shape[:-2], *part.shape[-4:])
+                    view = xp.reshape(H[..., there, here], shape, copy=False)
+                    view[...] = part
+
+    def places(self, layer: int, units: slice) -> list[tuple[slice, slice]]:
+        """Return where in θ some units' weights lie and their inputs j, and likewise the biases."""
+        n_in = self.problem.net.layers[layer]
+        weights, biases = self.problem.net.slices[layer]
+        first, stop = units.start, units.stop
+        found = [
+            (slice(weights.start + first * n_in, weights.start + stop * n_in), slice(0, n_in)),
+            (slice(biases.start + first, biases.start + stop), slice(n_in, n_in + 1)),
+        ]
+        return found[: 1 + self.problem.net.bias]
+
+
+def dense_cost(net: MLP, identity: bool, n_samples: int) -> float:
+    """Return how many Hessian-vector products cost as much as a dense Hessian.
+
+    Counted in multiply-adds of the matrix products. Each of the n² entries put in place counts as
+    six: chosen by us, as it is moved about six times, and it matters for few samples only.
+    """
+    last = len(net.layers) - 2
+    product = dense = 0
+    for layer, (p, j) in enumerate(net.shapes):
+        a_l = j + net.bias
+        product += 2 * p * a_l + (4 * p * j if layer else 0)
+        for k, (q, r) in enumerate(net.shapes[:layer]):
+            a_k = r + net.bias
+            left = p * q
+            if identity and layer == last:
+                left = q if k == layer - 1 else j * q
+            dense += left * a_l * a_k + (p * q * a_k if k == layer - 1 else j * q * p * a_k)
+        if identity and layer == last:
+            dense += a_l**2
+        else:
+            dense += p * (p + 1) // 2 * a_l * (a_l + 1) // 2
+    return (dense + 6 * net.n_parameters**2 / n_samples) / product

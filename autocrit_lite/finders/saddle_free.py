@@ -1,0 +1,128 @@
+"""Saddle-free Newton: descent by |H|, the Hessian with the signs of its eigenvalues taken off."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from ..checks import Array, integer, number
+from ..objectives import Linearization, Objective
+from .driver import Step, find
+from .line_search import Search, stop_reasons
+from .rows import norm
+from .spectrum import Spectrum, lanczos
+from .trace import Trace
+
+DAMPINGS = (1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+@dataclass(frozen=True)
+class SaddleFreeNewton:
+    """The finder behind ``saddle_free_newton``, to be run by ``driver.find``."""
+
+    dampings: tuple[float, ...]
+    krylov_dimension: int | None
+
+    def init(self, objective: Objective, theta: Array) -> None:
+        """Return nothing: a step depends on the point alone."""
+
+    def step(self, objective: Objective, theta: Array, point: Linearization, state: None) -> Step:
+        """Return what a step from theta (A, n) does."""
+        xp = array_namespace(theta)
+        steps = self.krylov_dimension
+        H = Spectrum.of(point) if steps is None else lanczos(point, steps)
+        lowest = point.value
+        chosen = tried = xp.zeros_like(lowest)
+        p = best = xp.zeros_like(theta)
+        pending = xp.all(xp.isfinite(H.eigenvalues), axis=-1)
+        for k, damping in enumerate(self._dampings()):
+            if k >= len(self.dampings):  # the larger ones are for runs without any yet
+                pending = pending & (chosen == 0.0) & xp.any(theta + p != theta, axis=-1)
+                if not bool(xp.any(pending)):
+                    break
+            p = H.apply(1.0 / (xp.abs(H.eigenvalues) + damping), -point.gradient)
+            value, _ = objective.value_and_gradient(theta + p)
+            lower = pending & (value < lowest)
+            lowest = xp.where(lower, value, lowest)
+            chosen = xp.where(lower, damping, chosen)
+            best = xp.where(lower[:, None], p, best)
+            tried = tried + xp.astype(pending, xp.float64)
+
+        accepted = chosen > 0.0
+        search = Search(theta + best, xp.astype(accepted, xp.float64), accepted, tried)
+        record = {
+            "step_size": search.step_size,
+            "direction_norm": norm(best),
+            "damping": chosen,
+            "trials": tried,
+            "products": xp.full_like(chosen, steps or objective.hessian_cost),
+        }
+        longest = H.apply(1.0 / (xp.abs(H.eigenvalues) + min(self.dampings)), -point.gradient)
+        return Step(search.theta, state, stop_reasons(search, theta, longest), record)
+
+    def _dampings(self) -> Iterator[float]:
+        """Yield the λ of the set, then ever larger ones, with which a step ends by being short."""
+        yield from self.dampings
+        largest = max(self.dampings)
+        yield from (largest * 10.0**power for power in itertools.count(1))
+
+
+def saddle_free_newton(
+    objective: Objective,
+    theta0: Array,
+    max_iterations: int = 500,
+    *,
+    dampings: Sequence[float] = DAMPINGS,
+    krylov_dimension: int | None = None,
+    squared_gradient_tolerance: float = 0.0,
+    record_theta: bool = False,
+) -> Trace:
+    """Minimise a loss with saddle-free Newton steps [1]_.
+
+    θ ← θ − (|H| + λI)⁻¹g, where |H| has the absolute eigenvalues of H. In each step the λ of
+    lowest loss is taken. Where none of the set lowers the loss, ten times larger λ are tried until
+    one does (chosen by us) or the step no longer changes θ, which ends the run. The method leaves
+    saddles: it is here as the papers compare with it.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta0 : array (n,) or (B, n)
+        A start, or independent starts.
+    max_iterations : int
+        500, as for Newton-MR.
+    dampings : sequence of float
+        The λ to try: 1, 0.1, …, 1e-6 ([1]_, experiments).
+    krylov_dimension : int, optional
+        Steps are taken in the Krylov space of the gradient of this dimension ([1]_, algorithm 1,
+        with k = 500 for large networks). By default in the whole space, with the dense Hessian.
+    squared_gradient_tolerance, record_theta
+        See ``newton_mr``.
+
+    Returns
+    -------
+    Trace
+        The λ of each step is its ``damping``, 0 where none was accepted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    References
+    ----------
+    .. [1] Y. Dauphin et al., Identifying and attacking the saddle point problem in high-dimensional
+       non-convex optimization, NIPS 2014, arXiv 1406.2572.
+    """
+    if len(dampings) == 0:
+        raise ValueError("dampings must hold at least one number")
+    if krylov_dimension is not None:
+        krylov_dimension = integer("krylov_dimension", krylov_dimension, at_least=1)
+    finder = SaddleFreeNewton(
+        dampings=tuple(number("every one of dampings", x, above=0.0) for x in dampings),
+        krylov_dimension=krylov_dimension,
+    )
+    return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

@@ -1,0 +1,115 @@
+"""The eigendecompositions of the Hessians at a batch of points, and directions made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from ..checks import Array
+from ..objectives import Linearization
+from .residuals import relative_residuals
+from .rows import norm, take
+
+# chosen by us: a hundred times the unit rounding error
+EXHAUSTED = 1e-14
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Hessians at a batch of points by their eigenvectors, H = Q diag(λ) Qᵀ, or by some of them.
+
+    Where a Hessian is not finite its eigenvalues are NaN, and so is every direction made of them.
+
+    Attributes
+    ----------
+    eigenvalues : array (A, k)
+    eigenvectors : array (A, n, k)
+        In columns.
+    """
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+    @classmethod
+    def of(cls, point: Linearization) -> Spectrum:
+        """Decompose the Hessians at ``point``."""
+        H = point.hessian()
+        xp = array_namespace(H)
+        finite = xp.all(xp.isfinite(H), axis=(-2, -1))[:, None]
+        values, vectors = xp.linalg.eigh(xp.where(finite[:, :, None], H, 0.0))
+        return cls(xp.where(finite, values, xp.nan), vectors)
+
+    def take(self, rows: Array) -> Spectrum:
+        """Return the spectra of the points ``rows`` alone."""
+        return take(self, rows)
+
+    def apply(self, factors: Array, v: Array) -> Array:
+        """Return Q diag(factors) Qᵀ v, shape (A, n), for factors (A, k) and v (A, n)."""
+        xp = array_namespace(v)
+        Q = self.eigenvectors
+        coefficients = factors * (xp.matrix_transpose(Q) @ v[:, :, None])[:, :, 0]
+        return (Q @ coefficients[:, :, None])[:, :, 0]
+
+    def pseudo_inverse(self, cutoff: float) -> Array:
+        """Return the factors 1/λ (A, k), 0 where |λ| is at most ``cutoff`` times the largest."""
+        xp = array_namespace(self.eigenvalues)
+        size = xp.abs(self.eigenvalues)
+        # the comparison keeps NaN
+        dropped = size <= cutoff * xp.max(size, axis=-1, keepdims=True)
+        return xp.where(dropped, 0.0, 1.0 / self.eigenvalues)
+
+    def residuals(self, direction: Array, gradient: Array) -> dict[str, Array]:
+        """Return what a trace holds of the residual Hp + g of a direction p (A, n)."""
+        xp = array_namespace(gradient)
+        residual = self.apply(self.eigenvalues, direction) + gradient
+        again = self.apply(self.eigenvalues, residual)
+        spectral = xp.max(xp.abs(self.eigenvalues), axis=-1)
+        r, r_H = relative_residuals(spectral, direction, residual, again, gradient)
+        f, f_H = relative_residuals(norm(self.eigenvalues), direction, residual, again, gradient)
+        return {
+            "relative_residual": r,
+            "relative_cokernel_residual": r_H,
+            "residual_ratio": norm(residual) / norm(gradient),
+            "relative_residual_frobenius": f,
+            "relative_cokernel_residual_frobenius": f_H,
+            "direction_norm": norm(direction),
+        }
+
+
+def lanczos(point: Linearization, steps: int) -> Spectrum:
+    """Return the Ritz values and vectors of the Hessians in the Krylov space of the gradient.
+
+    ``steps`` products, every new vector made orthogonal to all before it, twice, since Lanczos
+    vectors lose their orthogonality otherwise. Where the space is exhausted earlier the rest of
+    the vectors are zero.
+
+    Parameters
+    ----------
+    point : Linearization
+        At a batch of A points.
+    steps : int
+        The dimension k of the space.
+    """
+    g = point.gradient
+    xp = array_namespace(g)
+    size = norm(g)
+    v = g / xp.where(size > 0.0, size, 1.0)[:, None]
+    basis, products = [v], []
+    for _ in range(steps):
+        products.append(point.hvp(basis[-1]))
+        V = xp.stack(basis, axis=-1)
+        w = products[-1]
+        for _ in range(2):
+            w = w - (V @ (xp.matrix_transpose(V) @ w[:, :, None]))[:, :, 0]
+        size, scale = norm(w), norm(products[-1])
+        # what is left of an exhausted space is rounding
+        exhausted = size <= EXHAUSTED * scale
+        w = w / xp.where(exhausted, 1.0, size)[:, None]
+        basis.append(xp.where(exhausted[:, None], 0.0, w))
+    V, HV = xp.stack(basis[:-1], axis=-1), xp.stack(products, axis=-1)
+    T = xp.matrix_transpose(V) @ HV
+    finite = xp.all(xp.isfinite(T), axis=(-2, -1))[:, None]
+    T = xp.where(finite[:, :, None], 0.5 * (T + xp.matrix_transpose(T)), 0.0)
+    values, vectors = xp.linalg.eigh(T)
+    return Spectrum(xp.where(finite, values, xp.nan), V @ vectors)

@@ -1,0 +1,135 @@
+"""What a finder returns: where each run ended, why, and what it did on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..checks import Array
+from ..reasons import Reason
+from .rows import to_numpy
+
+
+class FinderStopReason(Reason):
+    """Why a run ended.
+
+    Examples
+    --------
+    >>> FinderStopReason.LINE_SEARCH_FAILED.sentence
+    'no step length was accepted: stalled, not converged'
+    """
+
+    CONVERGED = 1, "the squared gradient norm is at or below the tolerance"
+    MAX_ITERATIONS = 2, "the iteration limit was reached"
+    LINE_SEARCH_FAILED = 3, "no step length was accepted: stalled, not converged"
+    STEP_VANISHED = 4, "the full step no longer changes theta"
+    NON_FINITE = (
+        5,
+        "the loss, its gradient or the step is not finite; the last finite point is kept",
+    )
+
+
+GOES_ON = 0
+"""In place of a stop reason: the run goes on."""
+ITERATE_SCALARS = ("value", "squared_gradient_norm", "products")
+DIRECTION_SCALARS = (
+    "relative_residual",
+    "relative_cokernel_residual",
+    "residual_ratio",
+    "relative_residual_frobenius",
+    "relative_cokernel_residual_frobenius",
+    "step_size",
+    "direction_norm",
+    "damping",
+    "trials",
+    "solver_iterations",
+    "solver_stop_reason",
+)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where runs ended, why, and their history.
+
+    One run has shapes without the leading batch axis B. K is the number of iterations of the
+    longest run. Histories are NaN after a run's end. Entry k of what a direction has (all from
+    ``relative_residual`` on) belongs to the direction computed *at* iterate k, and so is NaN at
+    the last iterate of a run that ended there without computing one; it is NaN throughout where
+    the finder does not compute the quantity.
+
+    Attributes
+    ----------
+    theta : array (B, n)
+        The last iterate.
+    theta_start : array (B, n)
+    theta_first : array (B, 5, n)
+        The first five iterates after the start, NaN after a run's end.
+    theta_flattest : array (B, n)
+        The iterate of largest ``relative_residual``, the first one in a tie; NaN where no
+        direction was computed, or the finder has no such residual.
+    stop_reason : FinderStopReason, or integer array (B,) of its values
+    iterations : int, or integer array (B,)
+        Accepted steps.
+    value, squared_gradient_norm : array (B, K + 1)
+        f and ‖g‖² at each iterate.
+    products : array (B, K + 1)
+        Hessian-vector products made before iterate k was reached; a dense Hessian counts as
+        ``objective.hessian_cost`` of them, a product with it as none.
+    relative_residual, relative_cokernel_residual : array (B, K + 1)
+        r = ‖Hp+g‖ / (‖H‖‖p‖ + ‖g‖) and r_H = ‖H(Hp+g)‖ / (‖H‖‖Hp+g‖) of the direction p
+        (Frye et al. 2021, A.4), with the norm of H that the solver estimates; finders that hold the
+        spectrum use the largest |eigenvalue|.
+    residual_ratio : array (B, K + 1)
+        ‖Hp+g‖ / ‖g‖.
+    relative_residual_frobenius, relative_cokernel_residual_frobenius : array (B, K + 1)
+        r and r_H with the Frobenius norm of H, by finders that hold the dense matrix.
+    step_size : array (B, K + 1)
+        The accepted step length, 0 where none was.
+    direction_norm : array (B, K + 1)
+        ‖p‖.
+    damping : array (B, K + 1)
+        γ of Newton-TR, μ of Levenberg-Marquardt, λ of saddle-free Newton.
+    trials : array (B, K + 1)
+        Points at which the gradient (saddle-free Newton: the loss) was tried in this iteration.
+    solver_iterations, solver_stop_reason : array (B, K + 1)
+        Those of the linear solver, as floating-point numbers for the sake of NaN.
+    thetas : array (B, K + 1, n) or None
+        All iterates, if asked for.
+    """
+
+    theta: Array
+    theta_start: Array
+    theta_first: Array
+    theta_flattest: Array
+    stop_reason: FinderStopReason | Array
+    iterations: int | Array
+    value: Array
+    squared_gradient_norm: Array
+    products: Array
+    relative_residual: Array
+    relative_cokernel_residual: Array
+    residual_ratio: Array
+    relative_residual_frobenius: Array
+    relative_cokernel_residual_frobenius: Array
+    step_size: Array
+    direction_norm: Array
+    damping: Array
+    trials: Array
+    solver_iterations: Array
+    solver_stop_reason: Array
+    thetas: Array | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a tidy frame: one row for each run and iterate, none after a run's end."""
+        single = self.theta.ndim == 1
+        iterations = np.atleast_1d(self.iterations if single else to_numpy(self.iterations))
+        steps = self.value.shape[-1]
+        columns = {
+            name: np.reshape(to_numpy(getattr(self, name)), (-1, steps))
+            for name in ITERATE_SCALARS + DIRECTION_SCALARS
+        }
+        run, iteration = np.nonzero(np.arange(steps) <= iterations[:, None])
+        frame = pd.DataFrame({"run": run, "iteration": iteration})
+        return frame.assign(**{name: x[run, iteration] for name, x in columns.items()})

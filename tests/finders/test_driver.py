@@ -1,0 +1,316 @@
+"""What every finder has from the driver: batches, traces, stop reasons, refusals."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from autocrit_lite.finders import (
+    FinderStopReason,
+    damped_newton,
+    exact_newton,
+    gradient_norm_minimization,
+    levenberg_marquardt,
+    newton_mr,
+    newton_tr,
+    saddle_free_newton,
+)
+from autocrit_lite.finders.rows import indices, norm, put, take, to_numpy
+
+from .problems import Counted, Point, saddle, strict
+
+EIGENVALUES = (-2.0, -0.5, 0.3, 1.0, 4.0)
+FINDERS = {
+    "newton_mr": newton_mr,
+    "newton_mr matrix-free": partial(newton_mr, dense=False),
+    "newton_tr": newton_tr,
+    "exact_newton": exact_newton,
+    "damped_newton": damped_newton,
+    "gradient_norm": gradient_norm_minimization,
+    "gradient_norm with momentum": partial(
+        gradient_norm_minimization, conditions="armijo", momentum=0.5
+    ),
+    "levenberg_marquardt": levenberg_marquardt,
+    "levenberg_marquardt matrix-free": partial(levenberg_marquardt, dense=False),
+    "saddle_free_newton": saddle_free_newton,
+    "saddle_free_newton in a Krylov space": partial(saddle_free_newton, krylov_dimension=3),
+}
+every_finder = pytest.mark.parametrize("find", FINDERS.values(), ids=FINDERS.keys())
+
+
+def starts(objective, count=7, seed=1):
+    return objective.middle + np.random.default_rng(seed).normal(size=(count, len(EIGENVALUES)))
+
+
+@every_finder
+def test_a_run_does_not_depend_on_its_companions(find):
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective)
+    # not so far that rounding decides what happens
+    options = {"max_iterations": 6, "squared_gradient_tolerance": 1e-12}
+    batch = find(objective, theta0, **options)
+    pair = find(objective, theta0[[5, 2]], **options)
+    # where a minimum along a line is, is known to the root of the rounding error
+    rtol = 1e-4 if find is exact_newton else 1e-7
+    for row, other in ((5, 0), (2, 1)):
+        run = find(objective, theta0[row], **options)
+        for trace, i in ((batch, row), (pair, other)):
+            assert int(trace.stop_reason[i]) == run.stop_reason
+            assert int(trace.iterations[i]) == run.iterations
+            np.testing.assert_allclose(trace.theta[i], run.theta, rtol=rtol, atol=1e-9)
+            length = run.iterations + 1
+            for name in ("value", "step_size", "direction_norm", "products", "trials"):
+                mine, its = getattr(run, name), getattr(trace, name)[i]
+                np.testing.assert_allclose(its[:length], mine, rtol=100 * rtol, atol=1e-9)
+                assert np.isnan(its[length:]).all()
+
+
+@every_finder
+def test_other_array_modules_and_devices(find):
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective, count=4)
+    expected = find(objective, theta0, max_iterations=8, record_theta=True)
+    other = saddle(EIGENVALUES, c=0.5, convert=strict)
+    found = find(other, strict(theta0), max_iterations=8, record_theta=True)
+    for name in ("theta", "theta_first", "theta_flattest", "thetas", "value", "step_size"):
+        array = getattr(found, name)
+        assert array.device == other.middle.device
+        np.testing.assert_allclose(
+            to_numpy(array), getattr(expected, name), rtol=1e-6, atol=1e-8, err_msg=name
+        )
+    np.testing.assert_array_equal(to_numpy(found.stop_reason), expected.stop_reason)
+    assert found.to_frame().shape == expected.to_frame().shape
+    single = find(other, strict(theta0[0]), max_iterations=3)
+    assert single.theta.shape == (5,)
+    assert isinstance(single.stop_reason, FinderStopReason)
+
+
+def test_the_trace_of_a_batch():
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective)
+    theta0[3] = objective.middle  # critical from the start
+    trace = newton_mr(objective, theta0, 40, squared_gradient_tolerance=1e-20, record_theta=True)
+    longest = trace.iterations.max()
+    assert trace.iterations[3] == 0
+    assert trace.stop_reason[3] == FinderStopReason.CONVERGED
+    assert trace.value.shape == trace.relative_residual.shape == (7, longest + 1)
+    assert trace.thetas.shape == (7, longest + 1, 5)
+    np.testing.assert_array_equal(trace.theta_start, theta0)
+    np.testing.assert_array_equal(trace.thetas[:, 0], theta0)
+    np.testing.assert_array_equal(trace.theta_first[:, :3], trace.thetas[:, 1:4])
+    for run in range(7):
+        end = trace.iterations[run]
+        np.testing.assert_array_equal(trace.thetas[run, end], trace.theta[run])
+        assert np.isnan(trace.thetas[run, end + 1 :]).all()
+        assert np.isnan(trace.theta_first[run, end:]).all()
+        point = objective.linearize(trace.thetas[run, : end + 1])
+        np.testing.assert_allclose(trace.value[run, : end + 1], point.value, rtol=1e-12)
+        squared = np.sum(point.gradient**2, axis=1)
+        np.testing.assert_allclose(trace.squared_gradient_norm[run, : end + 1], squared, rtol=1e-9)
+        assert np.isfinite(trace.relative_residual[run, :end]).all()
+        assert np.isnan(trace.relative_residual[run, end:]).all()
+        if end:
+            flattest = np.argmax(trace.relative_residual[run, :end])
+            np.testing.assert_array_equal(trace.theta_flattest[run], trace.thetas[run, flattest])
+    assert np.isnan(trace.theta_flattest[3]).all()
+
+
+def test_the_frame_has_a_row_for_each_run_and_iterate():
+    objective = saddle(EIGENVALUES, c=0.5)
+    trace = newton_mr(objective, starts(objective), 20)
+    frame = trace.to_frame()
+    assert len(frame) == np.sum(trace.iterations + 1)
+    row = frame[(frame["run"] == 4) & (frame["iteration"] == 2)].iloc[0]
+    assert row["value"] == trace.value[4, 2]
+    assert row["step_size"] == trace.step_size[4, 2]
+    run = newton_mr(objective, starts(objective)[4], 20)
+    assert list(run.to_frame()["run"]) == [0] * (run.iterations + 1)
+
+
+def test_the_limit_of_iterations():
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective)[0]
+    trace = newton_mr(objective, theta0, 2)
+    assert trace.stop_reason is FinderStopReason.MAX_ITERATIONS
+    assert trace.iterations == 2
+    none = newton_mr(objective, theta0, 0)
+    assert none.iterations == 0
+    assert none.value.shape == none.step_size.shape == (1,)
+    np.testing.assert_array_equal(none.theta, theta0)
+    assert np.isnan(none.theta_first).all()
+    assert none.theta_first.shape == (5, 5)
+
+
+class Cliff:
+    """f(x) = ½x² down to x = 1, below which it is not finite."""
+
+    hessian_cost = 1.0
+
+    def value_and_gradient(self, theta):
+        point = self.linearize(theta)
+        return point.value, point.gradient
+
+    def linearize(self, theta):
+        inside = theta[:, 0] > 1.0
+        value = np.where(inside, 0.5 * theta[:, 0] ** 2, np.inf)
+        gradient = np.where(inside[:, None], theta, np.nan)
+        return Point(value, gradient, np.where(inside[:, None, None], np.ones((1, 1)), np.nan))
+
+
+def test_what_is_not_finite_ends_a_run_and_keeps_the_rest():
+    trace = gradient_norm_minimization(
+        Cliff(), np.array([[2.0], [0.5], [50.0]]), 5, conditions="fixed", step_size0=0.25
+    )
+    assert trace.stop_reason.tolist() == [5, 5, 2]
+    assert trace.iterations.tolist() == [2, 0, 5]
+    np.testing.assert_allclose(trace.theta[:, 0], [2 * 0.75**2, 0.5, 50 * 0.75**5])
+    assert np.isinf(trace.value[1, 0])
+    assert np.isnan(trace.value[0, 3])
+    assert np.isfinite(trace.value[0, :3]).all()
+
+
+@every_finder
+def test_a_line_search_stays_out_of_what_is_not_finite(find):
+    trace = find(Cliff(), np.array([[3.0]]), max_iterations=20)
+    assert trace.theta[0, 0] > 1.0
+    assert np.isfinite(trace.value[0, : trace.iterations[0] + 1]).all()
+
+
+def test_a_gradient_in_the_kernel_leaves_no_step():
+    """A linear loss: the Hessian is zero, and so is the shortest Newton direction."""
+    flat = saddle((0.0, 0.0, 0.0))
+
+    class Slope:
+        hessian_cost = 1.0
+
+        def value_and_gradient(self, theta):
+            return np.sum(theta, axis=-1), np.ones_like(theta)
+
+        def linearize(self, theta):
+            return Point(*self.value_and_gradient(theta), flat.linearize(theta).matrix)
+
+    for find in (newton_mr, damped_newton, exact_newton, levenberg_marquardt):
+        trace = find(Slope(), np.array([1.0, 2.0, 3.0]))
+        assert trace.stop_reason is FinderStopReason.STEP_VANISHED
+        assert trace.iterations == 0
+        np.testing.assert_array_equal(trace.theta, [1.0, 2.0, 3.0])
+        np.testing.assert_allclose(trace.residual_ratio, [1.0])
+        assert trace.step_size[0] == 0.0
+
+
+@pytest.mark.parametrize("dense", ["auto", False, True])
+def test_products_are_counted(dense):
+    """What the trace counts is what a single run makes."""
+    objective = Counted(saddle(np.linspace(-3.0, 5.0, 12), c=0.5), hessian_cost=6.0)
+    theta0 = objective.objective.middle + np.random.default_rng(2).normal(size=12)
+    trace = newton_mr(objective, theta0, 4, rtol=1e-8, dense=dense)
+    assert trace.iterations == 4
+    counted = objective.products + objective.hessian_cost * objective.hessians
+    assert trace.products[-1] == counted
+    assert (np.diff(trace.products) > 0).all()
+    if dense == "auto":
+        assert objective.hessians == 4
+        assert objective.products == 4 * 6
+    np.testing.assert_allclose(
+        trace.theta, newton_mr(objective.objective, theta0, 4, rtol=1e-8).theta, rtol=1e-9
+    )
+
+
+def test_the_dense_hessian_changes_nothing_beyond_rounding():
+    objective = saddle(np.linspace(-3.0, 5.0, 12), c=0.5)
+    theta0 = objective.middle + np.random.default_rng(2).normal(size=(5, 12))
+    free, auto, dense = (
+        newton_mr(objective, theta0, 6, rtol=1e-8, dense=dense) for dense in (False, "auto", True)
+    )
+    for other in (auto, dense):
+        np.testing.assert_allclose(other.theta, free.theta, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(other.solver_iterations, free.solver_iterations)
+    assert np.isnan(auto.relative_residual_frobenius).all()
+    assert np.isfinite(dense.relative_residual_frobenius[:, :6]).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "arguments"),
+    [
+        (ValueError, "theta0", {"theta0": np.zeros((2, 2, 5))}),
+        (ValueError, "theta0", {"theta0": np.array(1.0)}),
+        (ValueError, "theta0", {"theta0": np.full(5, np.nan)}),
+        (ValueError, "theta0", {"theta0": np.zeros((0, 5))}),
+        (TypeError, "theta0", {"theta0": np.zeros(5, dtype=np.float32)}),
+        (TypeError, "theta0", {"theta0": np.zeros(5, dtype=int)}),
+        (ValueError, "max_iterations", {"max_iterations": -1}),
+        (TypeError, "max_iterations", {"max_iterations": 2.5}),
+        (ValueError, "squared_gradient_tolerance", {"squared_gradient_tolerance": -1e-8}),
+        (ValueError, "squared_gradient_tolerance", {"squared_gradient_tolerance": np.nan}),
+    ],
+)
+@every_finder
+def test_bad_input_is_refused(find, error, name, arguments):
+    with pytest.raises(error, match=name):
+        find(saddle(EIGENVALUES), **{"theta0": np.zeros(5), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("find", "error", "name", "value"),
+    [
+        (newton_mr, ValueError, "rtol", -1e-3),
+        (newton_mr, TypeError, "rtol", "small"),
+        (newton_mr, ValueError, "maxit", 0),
+        (newton_mr, ValueError, "maxxnorm", 0.0),
+        (newton_mr, ValueError, "acondlim", -1.0),
+        (newton_mr, ValueError, "trancond", 0.0),
+        (newton_mr, ValueError, "rho", 1.5),
+        (newton_mr, ValueError, "rho_unit", -0.1),
+        (newton_mr, ValueError, "step_size0", 0.0),
+        (newton_mr, ValueError, "beta", 1.0),
+        (newton_mr, ValueError, "step_rule", "double"),
+        (newton_mr, ValueError, "max_step_size", 0.01),
+        (newton_mr, ValueError, "dense", "sometimes"),
+        (newton_tr, ValueError, "gammas", ()),
+        (newton_tr, ValueError, "gammas", (1.0, -1.0)),
+        (newton_tr, ValueError, "step_size", 0.0),
+        (newton_tr, ValueError, "dense", None),
+        (damped_newton, ValueError, "cutoff", -1e-3),
+        (damped_newton, ValueError, "step_rule", None),
+        (exact_newton, ValueError, "cutoff", 1.0),
+        (gradient_norm_minimization, ValueError, "conditions", "strong"),
+        (gradient_norm_minimization, ValueError, "c1", -1.0),
+        (gradient_norm_minimization, ValueError, "c2", 1e-5),
+        (gradient_norm_minimization, ValueError, "beta", 0.0),
+        (gradient_norm_minimization, ValueError, "momentum", 1.0),
+        (gradient_norm_minimization, ValueError, "step_size0", -0.1),
+        (gradient_norm_minimization, ValueError, "max_step_size", 0.01),
+        (levenberg_marquardt, ValueError, "tau", 0.0),
+        (levenberg_marquardt, ValueError, "dense", "never"),
+        (levenberg_marquardt, ValueError, "rtol", -1.0),
+        (saddle_free_newton, ValueError, "dampings", ()),
+        (saddle_free_newton, ValueError, "dampings", (0.0,)),
+        (saddle_free_newton, ValueError, "krylov_dimension", 0),
+    ],
+)
+def test_bad_options_are_refused(find, error, name, value):
+    with pytest.raises(error, match=name):
+        find(saddle(EIGENVALUES), np.zeros(5), **{name: value})
+
+
+def test_every_stop_reason_has_a_sentence():
+    assert FinderStopReason.LINE_SEARCH_FAILED == 3
+    sentences = {reason.sentence for reason in FinderStopReason}
+    assert len(sentences) == len(FinderStopReason)
+
+
+def test_rows_are_taken_and_put_back():
+    full = np.arange(12.0).reshape(6, 2)
+    rows = indices(np.array([False, True, False, False, True, True]))
+    part = take(full, rows)
+    np.testing.assert_array_equal(put(rows, full, part), full)
+    changed = put(rows, full, -part)
+    np.testing.assert_array_equal(changed[[0, 2, 3]], full[[0, 2, 3]])
+    np.testing.assert_array_equal(changed[[1, 4, 5]], -full[[1, 4, 5]])
+    np.testing.assert_array_equal(put(rows[:0], full, part[:0]), full)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_norms_neither_overflow_nor_underflow(scale):
+    x = np.array([[3.0, -4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(norm(scale * x), [5.0 * scale, 0.0], rtol=1e-15)

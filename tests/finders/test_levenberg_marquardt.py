@@ -1,0 +1,104 @@
+"""Levenberg-Marquardt on ½‖∇f‖²."""
+
+import numpy as np
+import pytest
+
+from autocrit_lite.finders import FinderStopReason, damped_newton, levenberg_marquardt
+from autocrit_lite.ground_truth.quartic import FLAT_SQUARED_GRADIENT_NORM, Quartic
+from autocrit_lite.objectives import AutogradObjective
+
+from .problems import Counted, saddle
+
+EIGENVALUES = (-2.0, -0.6, 0.3, 1.0, 4.0)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_step_minimises_the_damped_residual(dense):
+    objective = saddle(EIGENVALUES, c=1.0)
+    theta0 = objective.middle + np.random.default_rng(1).normal(size=(8, 5))
+    trace = levenberg_marquardt(objective, theta0, 6, dense=dense, rtol=1e-13, record_theta=True)
+    run, k = np.nonzero(trace.step_size[:, :-1] > 0.0)
+    for i, j in zip(run, k, strict=True):
+        point = objective.linearize(trace.thetas[i, j])
+        H, g, mu = point.matrix, point.gradient, trace.damping[i, j]
+        stacked = np.vstack([H, np.sqrt(mu) * np.eye(5)])
+        p = np.linalg.lstsq(stacked, -np.concatenate([g, np.zeros(5)]), rcond=None)[0]
+        step = trace.thetas[i, j + 1] - trace.thetas[i, j]
+        np.testing.assert_allclose(step, p, rtol=1e-6, atol=1e-9)
+        # the gain ratio is positive: the gradient is smaller there
+        after = np.linalg.norm(objective.value_and_gradient(trace.thetas[i, j + 1])[1])
+        assert after < np.linalg.norm(g)
+
+
+def test_the_damping_follows_the_gain_ratio():
+    objective = saddle(EIGENVALUES, c=1.0)
+    theta0 = objective.middle + 2.0 * np.random.default_rng(2).normal(size=(20, 5))
+    trace = levenberg_marquardt(objective, theta0, 8, record_theta=True)
+    checked = rejected = 0
+    for run in range(20):
+        for k in range(trace.iterations[run] - 1):
+            point = objective.linearize(trace.thetas[run, k])
+            p = trace.thetas[run, k + 1] - trace.thetas[run, k]
+            now, model = point.gradient, point.gradient + point.hvp(p)
+            there = objective.value_and_gradient(trace.thetas[run, k + 1])[1]
+            predicted = now @ now - model @ model
+            gain = (now @ now - there @ there) / predicted
+            if predicted < 1e-8 * (now @ now):
+                continue
+            factor = max(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+            # m failures multiply by 2, 4, …, 2^m
+            m = trace.trials[run, k + 1] - 1
+            expected = trace.damping[run, k] * factor * 2.0 ** (m * (m + 1) / 2)
+            np.testing.assert_allclose(trace.damping[run, k + 1], expected, rtol=1e-4)
+            checked += 1
+            rejected += m > 0
+    assert checked > 40
+    assert rejected > 0
+
+
+def test_it_goes_on_where_newton_stalls():
+    """On the quartic every start ends at one of the two stationary points of ‖∇f‖²."""
+    x, y = np.linspace(-5.0, 5.0, 11), np.linspace(-4.5, 4.5, 5)
+    starts = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    rows = np.arange(len(starts))
+
+    def ends(trace):
+        squared = trace.squared_gradient_norm[rows, trace.iterations]
+        critical = squared < 1e-8
+        flat = np.abs(squared / FLAT_SQUARED_GRADIENT_NORM - 1.0) < 1e-6
+        return critical, flat
+
+    critical, flat = ends(levenberg_marquardt(Quartic(), starts))
+    assert (critical | flat).all()
+    assert flat.sum() > 5
+    newton_critical, newton_flat = ends(damped_newton(Quartic(), starts, 500))
+    assert not (newton_critical | newton_flat).all()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_convergence_to_a_singular_critical_point(dense):
+    """f = x⁴ + y² − z²: the Hessian at zero is singular, and the steps get there all the same."""
+    objective = AutogradObjective(lambda t: t[0] ** 4 + t[1] ** 2 - t[2] ** 2)
+    trace = levenberg_marquardt(objective, np.array([1.0, 1.0, 1.0]), 200, dense=dense, rtol=1e-12)
+    assert trace.squared_gradient_norm[trace.iterations] < 1e-20
+
+
+def test_a_stall_is_reported():
+    trace = levenberg_marquardt(Quartic(), np.array([2.0, 1.0]))
+    np.testing.assert_allclose(trace.theta, [np.sqrt(2.0), 0.0], atol=1e-4)
+    assert trace.stop_reason in (
+        FinderStopReason.LINE_SEARCH_FAILED,
+        FinderStopReason.STEP_VANISHED,
+    )
+    assert trace.step_size[trace.iterations] == 0.0
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_products_are_counted(dense):
+    objective = Counted(saddle(EIGENVALUES, c=0.5), hessian_cost=4.0)
+    theta0 = objective.objective.middle + 1.0
+    trace = levenberg_marquardt(objective, theta0, 3, dense=dense)
+    assert trace.iterations == 3
+    made = objective.products + 4.0 * objective.hessians
+    # beyond what steps cost: one at the start, and one a step for the trace's residual
+    assert made == trace.products[-1] + 1 + 3

@@ -1,0 +1,226 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autocrit_lite import __version__, claims, cli, experiments, paths
+from autocrit_lite.claims import Claim
+from tests.synthetic import Synthetic
+
+
+@pytest.fixture(autouse=True)
+def checkout(tmp_path, monkeypatch):
+    """A checkout with one experiment, which has no notebook, and an empty results folder."""
+    folder = tmp_path / "checkout"
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "pyproject.toml").touch()
+    monkeypatch.setattr(paths, "checkout", lambda: folder)
+    monkeypatch.setenv(paths.RESULTS_VARIABLE, str(tmp_path / "results"))
+    monkeypatch.setitem(experiments.REGISTRY, "synthetic", Synthetic)
+    return folder
+
+
+@pytest.fixture
+def autocrit(capsys):
+    """Call the command; return its status, its output and its lines on stderr."""
+
+    def call(*arguments):
+        try:
+            status = cli.main(arguments)
+        except SystemExit as leaving:
+            status = leaving.code
+        output, errors = capsys.readouterr()
+        return status, output, errors.splitlines()
+
+    return call
+
+
+RUN = ("run", "synthetic")
+SETTING = (*RUN, "-p")
+BAD = [
+    (),
+    ("fly",),
+    ("run",),
+    ("run", "sinthetic"),
+    (*RUN, "extra"),
+    (*RUN, "--profile", "fast"),
+    (*RUN, "--profile"),
+    (*RUN, "--prof", "quick"),
+    (*RUN, "--workers", "0"),
+    (*RUN, "--workers", "-2"),
+    (*RUN, "--workers", "two"),
+    (*RUN, "--workers", "1.5"),
+    (*RUN, "--workers", "2", "--dask", "tcp://127.0.0.1:8786"),
+    (*RUN, "--dask", "127.0.0.1"),
+    (*RUN, "--dask", "tcp://127.0.0.1"),
+    (*RUN, "--device", "tpu"),
+    (*RUN, "--device", "gpu"),
+    (*SETTING, "runs"),
+    (*SETTING, "run", "3"),
+    (*SETTING, "profile", "paper"),
+    (*SETTING, "runs", "0"),
+    (*SETTING, "runs", "2.0"),
+    (*SETTING, "runs", "many"),
+    (*SETTING, "runs", "True"),
+    (*SETTING, "runs", "2", "-p", "runs", "3"),
+    (*SETTING, "seed", "-1"),
+    (*SETTING, "scale", "0"),
+    (*SETTING, "scale", "1e3"),
+    (*SETTING, "scale", "large"),
+    (*SETTING, "layers", "[]3"),
+    (*SETTING, "layers", "[2, 'a']"),
+    (*SETTING, "window", "[1, 2, 3]"),
+    (*SETTING, "window", "[2, 1]"),
+    (*SETTING, "kind", "round"),
+    (*SETTING, "exact", "yes"),
+    (*SETTING, "limit", "0"),
+    ("claims", "--format", "html"),
+    ("verify", "synthetic", "--sample", "0"),
+    ("verify", "nothing"),
+    ("archive",),
+    ("archive", "nothing"),
+    ("list", "synthetic"),
+]
+
+
+@pytest.mark.parametrize("arguments", BAD, ids=" ".join)
+def test_bad_arguments_are_refused_with_one_line_and_status_2(autocrit, tmp_path, arguments):
+    status, output, errors = autocrit(*arguments)
+    assert status == 2
+    assert output == ""
+    [line] = errors
+    assert line.startswith("autocrit-lite")
+    assert ": error: " in line
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "sinthetic"), "experiment must be one of 'quartic', "),
+        ((*SETTING, "run", "3"), "synthetic has no setting 'run'; it has runs, size"),
+        ((*SETTING, "runs", "2.0"), "runs must be an integer, not 2.0"),
+        ((*RUN, "--workers", "two"), "argument --workers: must be a positive integer, not 'two'"),
+        ((*RUN, "--device", "gpu"), "GPU"),
+    ],
+)
+def test_the_line_names_what_is_wrong(autocrit, arguments, words):
+    assert words in autocrit(*arguments)[2][0]
+
+
+def test_help_shows_examples(autocrit):
+    status, output, _ = autocrit("--help")
+    assert status == 0
+    for verb in ("list", "run", "reproduce", "claims", "verify", "archive"):
+        assert f"  autocrit-lite {verb}" in output
+        assert autocrit(verb, "--help")[0] == 0
+    assert "Exit status: 0 done, 1 something failed" in output
+    assert autocrit("--version")[1].strip() == __version__
+
+
+def test_run_computes_once_and_list_counts(autocrit):
+    status, output, errors = autocrit(*RUN, "--workers", "1")
+    assert (status, output) == (0, "synthetic (quick): 5 tasks, 5 of them computed now\n")
+    assert errors[-1].startswith("synthetic (quick): 4/4")
+    assert autocrit(*RUN)[1] == "synthetic (quick): 5 tasks, 0 of them computed now\n"
+    assert autocrit(*RUN, "--workers", "1", "--force")[1].endswith("5 of them computed now\n")
+    row = next(line for line in autocrit("list")[1].splitlines() if line.startswith("synthetic"))
+    assert row.split() == ["synthetic", "5", "of", "5", "5", "of", "9", "0", "of", "9"]
+
+
+def test_failures_are_one_line_each_and_status_1(autocrit):
+    status, output, errors = autocrit(*SETTING, "trouble", "raise", "--workers", "1")
+    assert (status, output) == (1, "")
+    assert [line for line in errors if "error:" in line] == errors[-1:]
+    assert "ArithmeticError: no such luck" in errors[-1]
+
+
+def test_a_cluster_that_does_not_answer_is_a_failure(autocrit, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("autocrit_lite.parallel.CONNECT_SECONDS", 0.5)
+    status, _, errors = autocrit(*RUN, "--dask", "tcp://127.0.0.1:9")
+    assert status == 1
+    assert "tcp://127.0.0.1:9" in errors[-1]
+
+
+def test_results_are_archived_and_verified(autocrit, checkout, tmp_path, monkeypatch):
+    run = (*RUN, "--profile", "paper", "--workers", "1")
+    status, _, errors = autocrit("archive", "synthetic")
+    assert status == 1
+    assert errors == [
+        "autocrit-lite: error: 9 of 9 results are missing: "
+        "run `autocrit-lite run synthetic --profile paper`"
+    ]
+    autocrit(*run)
+    status, output, _ = autocrit("archive", "synthetic")
+    assert status == 0
+    files = sorted((checkout / "data" / "archive" / "synthetic").iterdir())
+    assert [line.split()[0] for line in output.splitlines()] == [str(path) for path in files]
+    monkeypatch.setenv(paths.RESULTS_VARIABLE, str(tmp_path / "empty"))
+    assert autocrit(*run)[1] == "synthetic (paper): 9 tasks, 0 of them computed now\n"
+    verify = ("verify", "--sample", "3", "--workers", "1")
+    status, output, errors = autocrit(*verify)
+    assert (status, output) == (0, "synthetic: reproduced\n")
+    assert errors[0].startswith("chosen with --seed ")
+    monkeypatch.setattr(Synthetic, "schema_version", 2)
+    status, output, errors = autocrit(*verify, "--seed", "5")
+    assert (status, output) == (1, "synthetic: differs\n")
+    assert errors[0] == "chosen with --seed 5"
+    assert "9 archived results belong to no task" in errors[-2]
+
+
+def test_claims_come_in_three_formats(autocrit):
+    status, output, _ = autocrit("claims", "--format", "json")
+    assert status == 0
+    names = {"id", "source", "printed", "measured", "interval", "scale", "verdict", "why"}
+    assert all(names <= claim.keys() for claim in json.loads(output))
+    count = len(json.loads(output))
+    assert len(autocrit("claims")[1].splitlines()) == count + 1
+    assert len(autocrit("claims", "--format", "markdown")[1].splitlines()) == count + 2
+
+
+def test_a_claim_without_measurement_and_reason_is_a_failure(autocrit, monkeypatch):
+    measured = Claim("a", "§1", "what", "1", 1.0, None, "paper", "reproduced", "same")
+    silent = Claim("b", "§2", "what else", "2")
+    monkeypatch.setattr(claims, "claims", lambda: [measured, silent])
+    status, output, errors = autocrit("claims")
+    assert status == 1
+    assert len(output.splitlines()) == 3
+    assert errors == ["autocrit-lite: error: claim b has no measurement and no reason"]
+
+
+def test_without_a_checkout_the_error_says_what_to_do(autocrit, monkeypatch):
+    def missing():
+        raise FileNotFoundError("clone it")
+
+    monkeypatch.setattr(paths, "checkout", missing)
+    monkeypatch.delenv(paths.RESULTS_VARIABLE)
+    for arguments in (RUN, ("list",), ("reproduce",), ("archive", "synthetic")):
+        status, _, errors = autocrit(*arguments)
+        assert status == 1
+        assert errors[0].startswith("autocrit-lite: error: clone it")
+        assert len(errors) == 1
+    assert "name a folder in AUTOCRIT_LITE_RESULTS" in autocrit(*RUN)[2][0]
+
+
+COMMAND = Path(sys.executable).parent / "autocrit-lite"
+
+
+def test_output_may_end_early():
+    process = subprocess.Popen(
+        [COMMAND, "claims"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()  # as head does when it has seen enough
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+
+
+def test_the_installed_command_is_this_one():
+    done = subprocess.run(
+        [COMMAND, "--version"], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert done.stdout.strip() == __version__

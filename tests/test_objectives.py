@@ -1,0 +1,242 @@
+import array_api_strict
+import numpy as np
+import pytest
+
+from autocrit_lite import MLP, AutogradObjective, NetworkObjective
+from autocrit_lite.objectives import network_loss
+
+NET = MLP((3, 4, 2), activation="tanh")
+
+
+def data(seed=0, n_samples=11):
+    rng = np.random.default_rng(seed)
+    X, Y = rng.normal(size=(n_samples, 3)), rng.normal(size=(n_samples, 2))
+    return X, Y, rng.integers(0, 2, n_samples), rng.normal(size=(5, NET.n_parameters))
+
+
+def test_autograd_objective_of_a_quadratic():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(6, 6))
+    A = A + A.T
+    objective = AutogradObjective(lambda theta: 0.5 * theta @ A @ theta)
+    theta, v = rng.normal(size=6), rng.normal(size=(4, 6))
+    point = objective.linearize(theta)
+    assert np.isclose(point.value, 0.5 * theta @ A @ theta, rtol=1e-14)
+    assert np.allclose(point.gradient, A @ theta, rtol=1e-13)
+    assert np.allclose(point.hvp(v[0]), A @ v[0], rtol=1e-13)
+    assert np.allclose(point.hvp(v), v @ A, rtol=1e-13)
+    assert np.allclose(point.hessian(), A, rtol=1e-13)
+
+
+def test_autograd_objective_of_a_batch_is_that_of_its_points():
+    objective = AutogradObjective(lambda theta: (theta[0] ** 2) * theta[1] ** 3)
+    theta = np.random.default_rng(0).normal(size=(3, 2))
+    point = objective.linearize(theta)
+    assert point.value.shape == (3,)
+    for row, value, gradient, H in zip(
+        theta, point.value, point.gradient, point.hessian(), strict=True
+    ):
+        one = objective.linearize(row)
+        assert value == one.value
+        assert np.array_equal(gradient, one.gradient)
+        assert np.array_equal(H, one.hessian())
+    assert objective.linearize(theta[:0]).gradient.shape == (0, 2)
+
+
+def test_autograd_objective_names_bad_arguments():
+    with pytest.raises(TypeError, match="f must be callable"):
+        AutogradObjective(3.0)
+    objective = AutogradObjective(lambda theta: theta[0] ** 2)
+    with pytest.raises(TypeError, match="theta must hold float64"):
+        objective.linearize(np.array([1, 2]))
+    with pytest.raises(ValueError, match="theta must have shape"):
+        objective.linearize(np.zeros((1, 2, 3)))
+    with pytest.raises(ValueError, match=r"v must have shape \(2,\)"):
+        objective.linearize(np.zeros(2)).hvp(np.zeros(3))
+
+
+def test_mean_squared_error_averages_over_samples_and_outputs():
+    X, Y, _, theta = data()
+    expected = np.mean((NET.forward(theta[0], X) - Y) ** 2) + 0.3 * np.mean(theta[0] ** 2)
+    for value in (
+        network_loss(NET, theta[0], X, Y, l2=0.3),
+        NetworkObjective(NET, X, Y, l2=0.3).value_and_gradient(theta[0])[0],
+    ):
+        assert np.isclose(value, expected, rtol=1e-14)
+
+
+def test_cross_entropy_averages_over_samples():
+    X, _, labels, theta = data()
+    Z = NET.forward(theta[0], X)
+    probabilities = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
+    expected = -np.mean(np.log(probabilities[np.arange(len(labels)), labels]))
+    for value in (
+        network_loss(NET, theta[0], X, labels, "cross_entropy"),
+        NetworkObjective(NET, X, labels, "cross_entropy").value_and_gradient(theta[0])[0],
+    ):
+        assert np.isclose(value, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e300])
+def test_cross_entropy_of_huge_logits_is_finite_and_exact(scale):
+    # one layer of weights scale·I: the logits are scale·X, and the loss is scale·(max x − x_label)
+    net = MLP((2, 2), activation="linear", bias=False)
+    X = np.array([[1.0, -1.0], [-1.0, 1.0], [0.5, 0.25]])
+    point = NetworkObjective(net, X, np.array([0, 0, 1]), "cross_entropy").linearize(
+        scale * np.eye(2).ravel()
+    )
+    assert np.isclose(point.value, scale * (2.0 + 0.25) / 3.0, rtol=1e-14)
+    expected = np.array([[-1.0 + 0.5, 1.0 + 0.25], [1.0 - 0.5, -1.0 - 0.25]]) / 3.0
+    assert np.allclose(point.gradient, expected.ravel(), rtol=1e-14)
+    assert np.all(np.isfinite(point.hessian()))
+
+
+def test_data_may_come_as_lists():
+    X, Y, labels, theta = data()
+    assert np.array_equal(
+        NetworkObjective(NET, X.tolist(), Y.tolist()).linearize(theta[0].tolist()).gradient,
+        NetworkObjective(NET, X, Y).linearize(theta[0]).gradient,
+    )
+    assert np.array_equal(
+        NetworkObjective(NET, X, labels.tolist(), "cross_entropy").linearize(theta[0]).gradient,
+        NetworkObjective(NET, X, labels, "cross_entropy").linearize(theta[0]).gradient,
+    )
+
+
+def test_the_objective_keeps_its_own_data():
+    X, Y, _, theta = data()
+    objective = NetworkObjective(NET, X, Y)
+    before = objective.value_and_gradient(theta[0])[0]
+    X[:], Y[:] = 0.0, 1.0
+    assert objective.value_and_gradient(theta[0])[0] == before
+
+
+X, Y, LABELS, _ = data()
+NAN_X = np.where(np.arange(3) == 1, np.nan, X)
+INF_Y = np.where(np.arange(2) == 1, np.inf, Y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"net": (3, 4, 2)}, TypeError, "net must be an MLP"),
+        ({"X": X[:, :2]}, ValueError, r"X must have shape \(N, 3\), not \(11, 2\)"),
+        ({"X": X.T}, ValueError, r"X must have shape \(N, 3\)"),
+        ({"X": X[0]}, ValueError, r"X must have shape \(N, 3\)"),
+        ({"X": X[:0], "Y": Y[:0]}, ValueError, r"X must have shape \(N, 3\)"),
+        ({"X": NAN_X}, ValueError, "X must be finite"),
+        ({"X": X.astype(np.float32)}, TypeError, "X must hold float64"),
+        ({"X": np.ones((11, 3), dtype=int)}, TypeError, "X must hold float64"),
+        ({"Y": Y[:5]}, ValueError, r"Y must have shape \(11, 2\), not \(5, 2\)"),
+        ({"Y": INF_Y}, ValueError, "Y must be finite"),
+        ({"Y": LABELS}, TypeError, "Y must hold float64"),
+        ({"loss": "hinge"}, ValueError, "loss must be one of 'mse', 'cross_entropy'"),
+        ({"loss": "cross_entropy"}, TypeError, "Y must hold integer labels, not float64"),
+        ({"loss": "cross_entropy", "Y": LABELS[:5]}, ValueError, r"Y must have shape \(11,\)"),
+        ({"loss": "cross_entropy", "Y": LABELS + 1}, ValueError, "labels from 0 to 1, not from 1"),
+        ({"loss": "cross_entropy", "Y": LABELS - 1}, ValueError, "labels from 0 to 1, not from -1"),
+        ({"l2": -1.0}, ValueError, "l2 must be at least 0"),
+        ({"l2": np.nan}, ValueError, "l2 must be at least 0"),
+        ({"l2": np.inf}, ValueError, "l2 must be at least 0"),
+        ({"l2": "1"}, TypeError, "l2 must be a number"),
+        ({"compress": "yes"}, ValueError, "compress must be one of"),
+        ({"chunk_size": 0}, ValueError, "chunk_size must be at least 1"),
+        ({"chunk_size": 2.0}, TypeError, "chunk_size must be an integer"),
+    ],
+)
+def test_bad_data_is_named(arguments, error, message):
+    good = {"net": NET, "X": X, "Y": Y}
+    with pytest.raises(error, match=message):
+        NetworkObjective(**{**good, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("theta", "error", "message"),
+    [
+        (np.zeros(25), ValueError, r"theta must have shape \(26,\) or \(B, 26\), not \(25,\)"),
+        (np.zeros((26, 1)), ValueError, "theta must have shape"),
+        (np.zeros((1, 1, 26)), ValueError, "theta must have shape"),
+        (np.zeros(26, dtype=int), TypeError, "theta must hold float64 numbers, not int64"),
+        (np.zeros(26, dtype=np.float32), TypeError, "theta must hold float64"),
+        (array_api_strict.zeros(26), TypeError, "theta must be an array of the library"),
+    ],
+)
+def test_bad_theta_is_named(theta, error, message):
+    objective = NetworkObjective(NET, X, Y)
+    for method in (objective.linearize, objective.value_and_gradient):
+        with pytest.raises(error, match=message):
+            method(theta)
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("wrong", [(25,), (27,), (4, 25), (2, 3, 4, 26), (2, 26, 1)])
+def test_products_with_the_wrong_shape_are_named(batch, wrong):
+    point = NetworkObjective(NET, X, Y).linearize(np.zeros((*batch, 26)))
+    for method in (point.hvp, point.gauss_newton_product):
+        with pytest.raises(ValueError, match="v must have shape"):
+            method(np.zeros(wrong))
+        with pytest.raises(TypeError, match="v must hold float64"):
+            method(np.zeros((*batch, 26), dtype=int))
+
+
+def test_a_batch_of_points_wants_a_vector_for_each():
+    point = NetworkObjective(NET, X, Y).linearize(np.zeros((3, 26)))
+    for wrong in (np.zeros(26), np.zeros((2, 26)), np.zeros((2, 4, 26))):
+        with pytest.raises(ValueError, match=r"v must have shape \(3, 26\) or \(3, k, 26\)"):
+            point.hvp(wrong)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", ["swish", "tanh", "relu", "linear"])
+def test_non_finite_theta_gives_nan_at_its_own_point_only(bad, activation):
+    net = MLP((3, 4, 2), activation=activation)
+    theta = np.random.default_rng(0).normal(size=(4, net.n_parameters))
+    good = NetworkObjective(net, X, Y).linearize(theta)
+    for entry in range(net.n_parameters):
+        broken = theta.copy()
+        broken[2, entry] = bad
+        point = NetworkObjective(net, X, Y).linearize(broken)
+        others = [0, 1, 3]
+        for mine, theirs in (
+            (point.value, good.value),
+            (point.gradient, good.gradient),
+            (point.hvp(theta), good.hvp(theta)),
+            (np.diagonal(point.hessian(), axis1=1, axis2=2), None),
+        ):
+            assert np.all(np.isnan(mine[2]))
+            assert theirs is None or np.array_equal(mine[others], theirs[others])
+
+
+def test_an_overflowing_loss_is_not_finite_and_does_not_warn():
+    theta = np.full((2, 26), 1e200)
+    theta[1] = 0.1
+    net = MLP((3, 4, 2), activation="linear")
+    for compress in (True, False):
+        value, gradient = NetworkObjective(net, X, Y, compress=compress).value_and_gradient(theta)
+        assert not np.isfinite(value[0])
+        assert not np.any(np.isfinite(gradient[0]))
+        assert np.isfinite(value[1])
+        assert np.all(np.isfinite(gradient[1]))
+
+
+def test_empty_batches_and_blocks():
+    objective = NetworkObjective(NET, X, Y)
+    point = objective.linearize(np.zeros((0, 26)))
+    assert point.value.shape == (0,)
+    assert point.gradient.shape == point.hvp(np.zeros((0, 26))).shape == (0, 26)
+    assert point.hessian().shape == (0, 26, 26)
+    assert objective.linearize(np.zeros(26)).hvp(np.zeros((0, 26))).shape == (0, 26)
+
+
+def test_hessian_cost_grows_with_the_network_and_counts_the_paper_network_right():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 16))
+    net = MLP((16, 8, 16, 16))
+    # multiply-adds for each sample, by hand: products of W, V, their transposes and outer products
+    product = 2 * 8 * 17 + 2 * 16 * 9 + 4 * 16 * 8 + 2 * 16 * 17 + 4 * 16 * 16
+    dense = 36 * 153 + 136 * 45 + 17 * 17  # diagonal blocks: unordered pairs
+    dense += 16 * 8 * 9 * 17 + 16 * 8 * 17  # layers 2 and 1
+    dense += 16 * 17 * 9 + 16 * 16 * 9  # layers 3 and 2: D is diagonal
+    dense += 16 * 8 * 17 * 17 + 16 * 8 * 16 * 17  # layers 3 and 1
+    expected = (dense + 6 * 552**2 / 1000) / product
+    assert np.isclose(NetworkObjective(net, X, X).hessian_cost, expected, rtol=1e-14)
