@@ -284,10 +284,9 @@ def dense_cost(net: MLP, identity: bool, n_samples: int) -> float:
     six: chosen by us, as it is moved about six times, and it matters for few samples only.
     """
     last = len(net.layers) - 2
-    product = dense = 0
+    dense = 0
     for layer, (p, j) in enumerate(net.shapes):
         a_l = j + net.bias
-        product += 2 * p * a_l + (4 * p * j if layer else 0)
         for k, (q, r) in enumerate(net.shapes[:layer]):
             a_k = r + net.bias
             left = p * q
@@ -298,4 +297,17 @@ def dense_cost(net: MLP, identity: bool, n_samples: int) -> float:
             dense += a_l**2
         else:
             dense += p * (p + 1) // 2 * a_l * (a_l + 1) // 2
-    return (dense + 6 * net.n_parameters**2 / n_samples) / product
+    return (dense + 6 * net.n_parameters**2 / n_samples) / product_cost(net)
+
+
+def dense_product_cost(net: MLP, n_samples: int) -> float:
+    """Return how many Hessian-vector products cost as much as one with the dense Hessian."""
+    return net.n_parameters**2 / (n_samples * product_cost(net))
+
+
+def product_cost(net: MLP) -> int:
+    """Return the multiply-adds of a Hessian-vector product, for each sample."""
+    return sum(
+        2 * p * (j + net.bias) + (4 * p * j if layer else 0)
+        for layer, (p, j) in enumerate(net.shapes)
+    )

@@ -553,12 +553,19 @@ def _pass(
                         (stop, StopReason.MAXIT),
                     ],
                 )
-                now = _Record(x, code, m.one * k, qlp_iterations + m.where(qlp, m.one, m.zero),
-                              S_new.A_norm, S_new.A_cond)
+                now = _Record(
+                    x,
+                    code,
+                    m.one * k,
+                    qlp_iterations + m.where(qlp, m.one, m.zero),
+                    S_new.A_norm,
+                    S_new.A_cond,
+                )
                 record = _Record(*(m.scatter(f, w, stop) for f, w in zip(record, now)))
                 running = m.where(stop, m.zero, m.where(running, m.one, m.zero)) > 0.0
-                C = m.where_rows(qlp | switch, m.matrix(_qlp_rows(m, t)) @ Q,
-                                 m.matrix(_minres_rows(m, t)))
+                C = m.where_rows(
+                    qlp | switch, m.matrix(_qlp_rows(m, t)) @ Q, m.matrix(_minres_rows(m, t))
+                )
                 qlp = qlp | switch
                 any_qlp = m.any(qlp)
                 all_qlp = not m.any(m.where(qlp, m.zero, m.one) > 0.0)
@@ -583,7 +590,10 @@ def _pass(
                 n_rows = v.shape[0]
                 A = A.take(rows, n_rows)
                 M = None if M is None else M.take(rows, n_rows)
-                def take(a): return xp.take(a, rows, axis=0)
+
+                def take(a):
+                    return xp.take(a, rows, axis=0)
+
                 u_prev, u, v, Y = take(u_prev), take(u), take(v), take(Y)
                 S = _State(*map(take, S))
                 qlp, qlp_iterations, running = take(qlp), take(qlp_iterations), take(running)
@@ -651,5 +661,18 @@ def minres_qlp(
         code = xp.astype(code, xp.int64)
     its = int(rec.iterations) if single else xp.astype(rec.iterations, xp.int64)
     q = int(rec.qlp_iterations) if single else xp.astype(rec.qlp_iterations, xp.int64)
-    return MinresQLPResult(x, code, its, its - q, q, r_norm, Ar_norm, relres, relAres,
-                           rec.A_norm, rec.A_cond, x_norm, product.calls)
+    return MinresQLPResult(
+        x,
+        code,
+        its,
+        its - q,
+        q,
+        r_norm,
+        Ar_norm,
+        relres,
+        relAres,
+        rec.A_norm,
+        rec.A_cond,
+        x_norm,
+        product.calls,
+    )

@@ -12,7 +12,7 @@ from autograd import make_hvp, value_and_grad
 
 from .checks import Array, float_array, integer, number, one_of, theta_array
 from .curvature import NetworkLinearization, Problem, evaluate
-from .dense_hessian import dense_cost
+from .dense_hessian import dense_cost, dense_product_cost
 from .losses import LOSSES
 from .networks import MLP
 from .samples import compress as compressed
@@ -206,6 +206,9 @@ class NetworkObjective:
     net : MLP
     hessian_cost : float
         How many Hessian-vector products cost as much as one dense Hessian, by counted operations.
+    dense_product_cost : float
+        How many of them cost as much as one product with the dense Hessian; more than 1 for few
+        samples.
 
     Raises
     ------
@@ -252,7 +255,7 @@ class NetworkObjective:
             raise TypeError(f"net must be an MLP, not {net!r}")
         one_of("loss", loss, LOSSES)
         one_of("compress", compress, (True, False))
-        l2 = number("l2", l2, at_least=0.0, at_most=np.finfo(float).max)
+        l2 = number("l2", l2, at_least=0.0, at_most=float(np.finfo(float).max))
         X = float_array("X", X)
         if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
             raise ValueError(f"X must have shape (N, {net.layers[0]}), not {tuple(X.shape)}")
@@ -281,6 +284,7 @@ class NetworkObjective:
             device=device(X),
         )
         self.hessian_cost = dense_cost(net, loss == "mse", X.shape[0])
+        self.dense_product_cost = dense_product_cost(net, X.shape[0])
 
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss, shape (...), and its gradient, shape (..., n), at theta (..., n).

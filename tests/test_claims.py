@@ -41,7 +41,7 @@ def test_every_printed_number_is_listed_with_its_place():
         assert all((claim.source, claim.statement, claim.printed))
 
 
-def test_every_claim_names_an_experiment_and_every_experiment_has_claims():
+def test_every_claim_names_an_experiment():
     entries = tomllib.loads(files("autocrit_lite").joinpath("claims.toml").read_text("utf-8"))
     named = {entry["experiment"] for entry in entries.values()}
     to_come = {
@@ -49,7 +49,6 @@ def test_every_claim_names_an_experiment_and_every_experiment_has_claims():
         "degenerate_saddles", "critical_locus",
     }  # fmt: skip
     assert named <= to_come | experiments.REGISTRY.keys()
-    assert experiments.REGISTRY.keys() <= named | {"tolerance"}
 
 
 def test_without_results_every_claim_says_why_it_is_not_measured():

@@ -69,10 +69,8 @@ def collect(tasks, function=product, **how):
 def test_where_tasks_run_changes_no_bit():
     seeds = list(range(12))
     expected = [result.tobytes() for result in collect(seeds, workers=1)]
-    ways = [{"workers": 2}, {"workers": 3}, {"workers": 2, "threads": True}]
-    with cluster() as address:
-        for how in [*ways, {"dask": address}]:
-            assert [result.tobytes() for result in collect(seeds, **how)] == expected
+    for how in ({"workers": 2}, {"workers": 3}, {"workers": 2, "threads": True}):
+        assert [result.tobytes() for result in collect(seeds, **how)] == expected
     assert [r.tobytes() for r in collect(seeds[::-1], workers=2)] == expected[::-1]
 
 
@@ -109,6 +107,7 @@ def test_a_task_that_always_kills_its_worker_fails_alone(caplog):
 def test_a_dask_cluster_reports_failures_and_dead_workers(caplog):
     tasks = [*range(4), "die", *range(4), "raise"]
     with cluster() as address:
+        assert (collect([5], dask=address)[0] == product(5)).all()
         outcomes = collect(tasks, troubled, dask=address)
     assert outcomes[4] == Failure(DEATH)
     assert outcomes[9].message.startswith("ArithmeticError: no such luck")

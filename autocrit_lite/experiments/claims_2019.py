@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import binomtest, mannwhitneyu
 
 from ..checks import Array
 from .results import Measured, Results
@@ -156,6 +155,8 @@ def _newton_mr(mr: Runs) -> dict[str, Measured]:
 
 
 def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
+    from scipy.stats import mannwhitneyu  # here, since it slows every start of the command
+
     median, interval = _bootstrap(np.median, tr["iterations"])
     n, m = len(mr["iterations"]), len(tr["iterations"])
     test = mannwhitneyu(mr["iterations"], tr["iterations"])
@@ -187,6 +188,8 @@ def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
 
 
 def _gradient_norm(mr: Runs, gnm: Runs) -> dict[str, Measured]:
+    from scipy.stats import binomtest
+
     ok = gnm["end"] < CUTOFF
     failed = int(np.sum(~ok))
     ours = binomtest(failed, len(ok)).proportion_ci()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import spearmanr, ttest_ind
 
 from ..checks import Array
 from ..sampling import bootstrap_entropy, entropy
@@ -76,6 +75,8 @@ def _entropy(
     other: tuple[int, int] | None,
     printed_t: float | None,
 ) -> Measured:
+    from scipy.stats import ttest_ind  # here, since it slows every start of the command
+
     kept, _ = accepted(results, cell)
     value = entropy(kept)
     by_trajectory = quantiles(entropies(results, cell, by_trajectory=True, replicates=2000))
@@ -99,6 +100,8 @@ def _entropy(
 
 
 def _bias(results: Results, cell: tuple[int, int]) -> Measured:
+    from scipy.stats import spearmanr
+
     kept, _ = accepted(results, cell)
     counts = kept.sum(axis=0)
     test = spearmanr(results["eigenvalues"], counts)

@@ -111,9 +111,10 @@ class LinearAutoencoder(Experiment):
         ]
         for name, tail in FOUND_DIMS.items():
             parts = [np.concatenate([a[name] for a in runs]) for runs in by_method]
-            arrays[name] = np.stack(parts)
+            arrays[name] = np.stack(_padded(parts) if tail == ("step",) else parts)
             dims[name] = ("method", "run", *tail)
-        arrays["iteration"] = np.stack([runs[0]["iteration"] for runs in by_method])
+        steps = [runs[0]["iteration"].astype(float) for runs in by_method]
+        arrays["iteration"] = np.stack(_padded(steps))
         dims["iteration"] = ("method", "step")
         seconds = [
             sum(r.header["seconds"] for r in searches if r.configuration["method"] == method)
@@ -286,6 +287,15 @@ def _at(history: Array, steps: Array) -> Array:
     inside = steps < history.shape[1]
     kept[:, inside] = history[:, steps[inside]]
     return kept
+
+
+def _padded(parts: list[Array]) -> list[Array]:
+    """Return arrays (..., K) with NaN after the shorter ones, all of one length."""
+    length = max(part.shape[-1] for part in parts)
+    grown = [np.full((*part.shape[:-1], length), np.nan) for part in parts]
+    for whole, part in zip(grown, parts, strict=True):
+        whole[..., : part.shape[-1]] = part
+    return grown
 
 
 def _decades(squared_norm: Array) -> Array:

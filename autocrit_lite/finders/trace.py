@@ -75,8 +75,9 @@ class Trace:
     value, squared_gradient_norm : array (B, K + 1)
         f and ‖g‖² at each iterate.
     products : array (B, K + 1)
-        Hessian-vector products made before iterate k was reached; a dense Hessian counts as
-        ``objective.hessian_cost`` of them, a product with it as none.
+        Hessian-vector products made before iterate k was reached, by cost: a dense Hessian counts
+        as ``objective.hessian_cost`` of them, a product with it as ``objective.dense_product_cost``
+        (0 if the objective does not say).
     relative_residual, relative_cokernel_residual : array (B, K + 1)
         r = ‖Hp+g‖ / (‖H‖‖p‖ + ‖g‖) and r_H = ‖H(Hp+g)‖ / (‖H‖‖Hp+g‖) of the direction p
         (Frye et al. 2021, A.4), with the norm of H that the solver estimates; finders that hold the

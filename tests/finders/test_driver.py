@@ -314,3 +314,17 @@ def test_rows_are_taken_and_put_back():
 def test_norms_neither_overflow_nor_underflow(scale):
     x = np.array([[3.0, -4.0], [0.0, 0.0]])
     np.testing.assert_allclose(norm(scale * x), [5.0 * scale, 0.0], rtol=1e-15)
+
+
+def test_no_dense_hessian_where_products_with_it_are_no_cheaper():
+    class FewSamples(Counted):
+        dense_product_cost = 1.0
+
+    objective = FewSamples(saddle(np.linspace(-3.0, 5.0, 12), c=0.5), hessian_cost=2.0)
+    theta0 = objective.objective.middle + np.random.default_rng(2).normal(size=12)
+    trace = newton_mr(objective, theta0, 2, rtol=1e-8)
+    assert objective.hessians == 0
+    assert trace.products[-1] == objective.products
+    trace = newton_mr(objective, theta0, 2, rtol=1e-8, dense=True)
+    assert objective.hessians == 2
+    assert trace.products[-1] == 2 * 2.0 + np.nansum(trace.solver_iterations) + 2 * 3

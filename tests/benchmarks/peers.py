@@ -1,0 +1,231 @@
+"""The same losses and derivatives by autocrit_lite, autograd, JAX, PyTorch and curvlinops.
+
+Each peer is a function of a problem that returns, under "product", "gradient" and "Hessian", calls
+that compute them at the problem's point. Each imports its library itself, so that a process that
+times one peer has loaded nothing of the others: autocrit_lite changes how the C library hands out
+memory, which autograd profits from.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network of the papers; ``name`` says which."""
+
+    name: str
+    layers: tuple
+    activation: str
+    bias: bool
+    loss: str
+    l2: float
+    n_samples: int = 10_000
+
+    @property
+    def data(self):
+        """Inputs, targets or labels, a point, and a direction, the same in every process."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(self.n_samples, self.layers[0]))
+        Y = X if self.loss == "mse" else rng.integers(0, self.layers[-1], self.n_samples)
+        n = sum(q * (p + self.bias) for p, q in zip(self.layers, self.layers[1:], strict=False))
+        return X, Y, rng.normal(size=n) / 3.0, rng.normal(size=n)
+
+    def layer_parameters(self, theta):
+        """Return weights and biases of each layer: any library's slices of θ."""
+        start, found = 0, []
+        for n_in, n_out in zip(self.layers, self.layers[1:], strict=False):
+            middle = start + n_in * n_out
+            stop = middle + n_out * self.bias
+            W = theta[start:middle].reshape(n_out, n_in)
+            found.append((W, theta[middle:stop] if self.bias else None))
+            start = stop
+        return found
+
+
+# Frye et al. 2019; 2021, Figs 1C-D, 3, 4 and 5. The papers do not print λ.
+PROBLEMS = [
+    Problem("16-4-16 linear", (16, 4, 16), "linear", False, "mse", 0.0),
+    Problem("16-16-4-16 swish", (16, 16, 4, 16), "swish", False, "mse", 1e-3),
+    Problem("16-8-16-16 swish", (16, 8, 16, 16), "swish", True, "mse", 0.0),
+    Problem("16-12-8-10 swish", (16, 12, 8, 10), "swish", True, "cross_entropy", 1e-3),
+    Problem("32-32-4-2 swish", (32, 32, 4, 2), "swish", False, "cross_entropy", 1e-3, 50),
+]
+
+
+def autocrit_lite(problem, **options):
+    """Linearised once, as the finders do; the gradient is that of a line search."""
+    from autocrit_lite import MLP, NetworkObjective
+
+    X, Y, theta, v = problem.data
+    net = MLP(problem.layers, problem.activation, problem.bias)
+    objective = NetworkObjective(net, X, Y, problem.loss, problem.l2, **options)
+    point = objective.linearize(theta)
+    return {
+        "product": lambda: point.hvp(v),
+        "gradient": lambda: objective.value_and_gradient(theta)[1],
+        "Hessian": point.hessian,
+    }
+
+
+def autocrit_lite_uncompressed(problem):
+    """Linear networks without compression to their second moments."""
+    return autocrit_lite(problem, compress=False)
+
+
+def network(problem, theta, X, sigmoid, linear):
+    """Return the outputs, in any library."""
+    a = X
+    for layer, (W, b) in enumerate(problem.layer_parameters(theta)):
+        if layer and problem.activation == "swish":
+            a = a * sigmoid(a)
+        a = linear(a, W, b)
+    return a
+
+
+def autograd(problem):
+    """``autograd.hessian_vector_product``, ``grad`` and ``hessian``."""
+    import autograd.numpy as anp
+    from autograd import grad, hessian, hessian_vector_product
+
+    X, Y, theta, v = problem.data
+
+    def linear(a, W, b):
+        return a @ W.T if b is None else a @ W.T + b
+
+    def f(theta):
+        Z = network(problem, theta, X, lambda z: 0.5 * (1.0 + anp.tanh(0.5 * z)), linear)
+        if problem.loss == "mse":
+            value = anp.mean((Z - Y) ** 2)
+        else:
+            Z = Z - anp.max(Z, axis=1, keepdims=True)
+            total = anp.log(anp.sum(anp.exp(Z), axis=1))
+            value = anp.mean(total - Z[anp.arange(len(Y)), Y])
+        return value + problem.l2 * anp.mean(theta**2)
+
+    product, gradient, dense = hessian_vector_product(f), grad(f), hessian(f)
+    return {
+        "product": lambda: product(theta, v),
+        "gradient": lambda: gradient(theta),
+        "Hessian": lambda: dense(theta),
+    }
+
+
+def _jax(problem):
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    X, Y, theta, v = map(jnp.asarray, problem.data)
+
+    def linear(a, W, b):
+        return a @ W.T if b is None else a @ W.T + b
+
+    def f(theta):
+        Z = network(problem, theta, X, jax.nn.sigmoid, linear)
+        if problem.loss == "mse":
+            value = jnp.mean((Z - Y) ** 2)
+        else:
+            log_p = jax.nn.log_softmax(Z)
+            value = -jnp.mean(jnp.take_along_axis(log_p, Y[:, None], axis=1))
+        return value + problem.l2 * jnp.mean(theta**2)
+
+    return jax, f, theta, v
+
+
+def jax(problem):
+    """``jax.jit`` of everything; a product is forward over reverse mode."""
+    jax, f, theta, v = _jax(problem)
+    gradient, dense = jax.jit(jax.grad(f)), jax.jit(jax.hessian(f))
+    product = jax.jit(lambda theta, v: jax.jvp(jax.grad(f), (theta,), (v,))[1])
+    return {
+        "product": lambda: product(theta, v).block_until_ready(),
+        "gradient": lambda: gradient(theta).block_until_ready(),
+        "Hessian": lambda: dense(theta).block_until_ready(),
+    }
+
+
+def jax_linearized(problem):
+    """``jax.linearize`` of the gradient once, then its linear map compiled."""
+    jax, f, theta, v = _jax(problem)
+    product = jax.jit(jax.linearize(jax.grad(f), theta)[1])
+    return {"product": lambda: product(v).block_until_ready()}
+
+
+def _torch(problem):
+    import torch
+    from torch.nn import functional
+
+    torch.set_default_dtype(torch.float64)
+    X, Y, theta, v = map(torch.from_numpy, problem.data)
+    loss = functional.mse_loss if problem.loss == "mse" else functional.cross_entropy
+
+    def f(theta):
+        Z = network(problem, theta, X, torch.sigmoid, functional.linear)
+        return loss(Z, Y) + problem.l2 * torch.mean(theta**2)
+
+    return torch, f, theta, v
+
+
+def torch_double_backward(problem):
+    """``torch.autograd.grad`` of the gradient, whose graph is kept."""
+    torch, f, theta, v = _torch(problem)
+    theta = theta.clone().requires_grad_()
+    (kept,) = torch.autograd.grad(f(theta), theta, create_graph=True)
+    return {
+        "product": lambda: torch.autograd.grad(kept, theta, v, retain_graph=True)[0],
+        "gradient": lambda: torch.autograd.grad(f(theta), theta)[0],
+        "Hessian": lambda: torch.autograd.functional.hessian(f, theta),
+    }
+
+
+def torch_func(problem):
+    """``torch.func``: ``jvp`` of ``grad``, ``grad``, and ``hessian``."""
+    torch, f, theta, v = _torch(problem)
+    gradient, dense = torch.func.grad(f), torch.func.hessian(f)
+    return {
+        "product": lambda: torch.func.jvp(gradient, (theta,), (v,))[1],
+        "gradient": lambda: gradient(theta),
+        "Hessian": lambda: dense(theta),
+    }
+
+
+def curvlinops(problem):
+    """``HessianLinearOperator`` on the whole data as one batch, times a vector and the identity."""
+    torch, _, theta, v = _torch(problem)
+    from curvlinops import HessianLinearOperator
+    from torch import nn
+
+    modules = []
+    for layer, (W, b) in enumerate(problem.layer_parameters(theta)):
+        if layer and problem.activation == "swish":
+            modules.append(nn.SiLU())
+        module = nn.Linear(W.shape[1], W.shape[0], bias=problem.bias)
+        module.weight.data = W.clone()
+        if problem.bias:
+            module.bias.data = b.clone()
+        modules.append(module)
+    model = nn.Sequential(*modules)
+    X, Y, *_ = map(torch.from_numpy, problem.data)
+    loss = nn.MSELoss() if problem.loss == "mse" else nn.CrossEntropyLoss()
+    H = HessianLinearOperator(
+        model, loss, list(model.parameters()), [(X, Y)], check_deterministic=False
+    )
+    penalty, identity = 2.0 * problem.l2 / len(theta), torch.eye(len(theta))
+    return {
+        "product": lambda: (H @ v + penalty * v).detach(),
+        "Hessian": lambda: (H @ identity + penalty * identity).detach(),
+    }
+
+
+PEERS = [
+    autocrit_lite,
+    autocrit_lite_uncompressed,
+    autograd,
+    jax,
+    jax_linearized,
+    torch_double_backward,
+    torch_func,
+    curvlinops,
+]
