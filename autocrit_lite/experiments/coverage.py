@@ -23,7 +23,13 @@ class Coverage(Experiment):
     """Newton-MR from many trajectories, for both ways of sampling and several sizes of noise."""
 
     name: ClassVar[str] = "coverage"
-    quick: ClassVar[dict[str, Any]] = {"groups": 2, "sigmas": (0.0, 1.0)}
+    quick: ClassVar[dict[str, Any]] = {
+        "groups": 2,
+        "trajectories": 5,
+        "starts": 2,
+        "sigmas": (0.0, 1.0),
+        "max_iterations": 500,
+    }
 
     n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
     n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)

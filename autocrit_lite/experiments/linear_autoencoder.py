@@ -40,7 +40,12 @@ class LinearAutoencoder(Experiment):
     """Critical points searched for from points of gradient-descent trajectories."""
 
     name: ClassVar[str] = "linear_autoencoder"
-    quick: ClassVar[dict[str, Any]] = {"trajectories": 4, "methods": ("newton_mr",)}
+    quick: ClassVar[dict[str, Any]] = {
+        "trajectories": 2,
+        "methods": ("newton_mr",),
+        "max_iterations": 500,
+        "batch": 1,
+    }
 
     n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
     n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
@@ -48,6 +53,9 @@ class LinearAutoencoder(Experiment):
     starts: int = setting(15, "Frye et al. 2019, Fig. 1: from each trajectory", at_least=1)
     epochs: int = setting(10_000, "Frye et al. 2019, 6.3", at_least=1)
     learning_rate: float = setting(0.01, "Frye et al. 2019, 6.3", above=0.0)
+    batch: int = setting(
+        5, "chosen by us: trajectories whose runs are advanced together, for speed", at_least=1
+    )
     methods: tuple[str, ...] = setting(METHODS, "Frye et al. 2019, Fig. 1", choices=METHODS)
     max_iterations: int = setting(
         2000, "chosen by us, so that few Newton runs are cut short (not stated)", at_least=1
@@ -63,8 +71,13 @@ class LinearAutoencoder(Experiment):
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods must be one or more different names, not {self.methods}")
 
+    def batches(self) -> list[tuple[int, int]]:
+        """Return first and last + 1 of the trajectories in each batch."""
+        ends = range(0, self.trajectories, self.batch)
+        return [(t, min(t + self.batch, self.trajectories)) for t in ends]
+
     def stages(self) -> list[list[dict[str, Any]]]:
-        """Return the training of all trajectories, then a search for each method and trajectory."""
+        """Return the training of all trajectories, then the batches of each method."""
         trained = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
         train = {"stage": "train", "seed": self.seed}
         train |= {name: getattr(self, name) for name in trained}
@@ -74,19 +87,20 @@ class LinearAutoencoder(Experiment):
             if method == "gradient_norm_minimization":
                 options = {"max_iterations": self.gnm_iterations}
             searches += [
-                {"stage": "find", "train": train, "method": method, "trajectory": t, **options}
-                for t in range(self.trajectories)
+                {"stage": "find", "train": train, "method": method, "batch": [t, end], **options}
+                for t, end in self.batches()
             ]
         return [[train], searches]
 
     @staticmethod
     def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train, or search from the starts of one trajectory, all in one batch."""
+        """Train, or search from the starts of some trajectories, all in one batch."""
         if configuration["stage"] == "train":
             return train_and_sample(configuration)
-        starts = read(configuration["train"])["theta_start"]
-        height = list(SCHEMES).index("height")
-        return find(configuration, starts[height, configuration["trajectory"]])
+        starts = read(configuration["train"])["theta_start"][list(SCHEMES).index("height")]
+        return find(
+            configuration, starts[slice(*configuration["batch"])].reshape(-1, starts.shape[-1])
+        )
 
     @staticmethod
     def binding(arrays: dict[str, Array]) -> dict[str, Array]:

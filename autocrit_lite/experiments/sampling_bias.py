@@ -32,7 +32,11 @@ class SamplingBias(Experiment):
     """Searches from starts drawn in two ways, with noise of several sizes added."""
 
     name: ClassVar[str] = "sampling_bias"
-    quick: ClassVar[dict[str, Any]] = {"trajectories": 4, "sigmas": (0.0, 1e-2)}
+    quick: ClassVar[dict[str, Any]] = {
+        "trajectories": 2,
+        "sigmas": (0.0, 1e-2),
+        "max_iterations": 500,
+    }
 
     n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
     n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
@@ -58,30 +62,29 @@ class SamplingBias(Experiment):
                 raise ValueError(f"{name} must be one or more different values, not {values}")
 
     def stages(self) -> list[list[dict[str, Any]]]:
-        """Return the training, then a batch of searches for each scheme, σ and trajectory."""
+        """Return the training, then a batch of searches for each scheme and σ."""
         trained = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
         train = {"stage": "train", "seed": self.seed}
         train |= {name: getattr(self, name) for name in trained}
         options = {"max_iterations": self.max_iterations, "rtol": self.rtol}
         searches = [
-            {"stage": "find", "train": train, "scheme": s, "sigma": sigma, "trajectory": t}
-            | options
+            {"stage": "find", "train": train, "scheme": s, "sigma": sigma, **options}
             for s in self.schemes
             for sigma in self.sigmas
-            for t in range(self.trajectories)
         ]
         return [[train], searches]
 
     @staticmethod
     def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train, or search from the starts of one trajectory, all in one batch."""
+        """Train, or search from all starts of a kind in one batch."""
         if configuration["stage"] == "train":
             return train_and_sample(configuration)
-        training, t = configuration["train"], configuration["trajectory"]
+        training = configuration["train"]
         scheme = list(SCHEMES).index(configuration["scheme"])
-        starts = read(training)["theta_start"][scheme, t]
+        starts = read(training)["theta_start"][scheme]
+        starts = starts.reshape(-1, starts.shape[-1])
         # the same noise, scaled, for every σ: what differs between them is its size alone
-        rng = generators(training["seed"], (2, scheme), training["trajectories"])[t]
+        (rng,) = generators(training["seed"], (2, scheme), 1)
         return search(configuration, starts, add_noise(starts, configuration["sigma"], rng))
 
     def gather(self, records: Sequence[Record]) -> Results:
