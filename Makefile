@@ -52,12 +52,12 @@ test-slow: .venv/installed
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
 
-.venv/bench: .venv/installed
-	$(BIN)/python -m pip install --quiet -c requirements-bench.txt "jax" "torch" "curvlinops-for-pytorch"
+.venv/bench: .venv/installed requirements-bench.txt
+	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	touch $@
 
 bench: .venv/bench
-	$(BIN)/autocrit-lite bench
+	$(BIN)/python tests/benchmarks/write_table.py
 
 lock:
 	$(PYTHON) -m venv build/lock

@@ -81,10 +81,26 @@ class Problem:
         return 2.0 * self.l2 / theta.shape[-1] + 0.0 * self.xp.sum(theta, axis=-1)
 
     @cached_property
+    def n_samples(self) -> int:
+        """How many samples there are, after compression."""
+        return sum(samples.targets.shape[-1] for samples in self.chunks)
+
+    @cached_property
     def at_once(self) -> int:
         """How many points, or vectors, go through a chunk together."""
         width = max(*self.net.layers[1:], self.chunks[0].inputs.shape[-2])
         return max(1, self.budget // (3 * width * self.chunks[0].inputs.shape[-1]))
+
+    @cached_property
+    def by_moments(self) -> bool:
+        """Whether the last layer goes by second moments of its inputs.
+
+        Where the loss's second derivative in the outputs is the identity (squared error), sums over
+        samples in the last layer can be taken in its inputs before W multiplies them. That is less
+        work if the inputs are no more than the outputs.
+        """
+        layers = self.net.layers
+        return self.loss.identity and len(layers) > 2 and layers[-2] <= layers[-1]
 
     @cached_property
     def pairs(self) -> tuple[list[Pairs], list[Pairs]]:
@@ -100,7 +116,7 @@ class State(NamedTuple):
 
     For each layer l its inputs ``a[l]`` and ``delta[l]`` = ∂f/∂z; for each hidden layer
     ``first[l]`` = σ'(z) and ``second[l]`` = σ''(z)∘∂f/∂σ. ``output`` is what the curvature of the
-    loss in the network's outputs depends on.
+    loss in the network's outputs depends on, or Σ a aᵀ of the last layer if it goes by moments.
     """
 
     a: list[Array]
@@ -137,13 +153,17 @@ def forward_backward(
     for M in W[1:]:
         f, f1, f2 = activation(z, xp, second)
         if samples.ones is not None:
-            ones = xp.broadcast_to(samples.ones, (*f.shape[:-2], *samples.ones.shape))
+            ones = samples.ones
+            if f.ndim > 2:
+                ones = xp.broadcast_to(ones, (*f.shape[:-2], *ones.shape))
             f = xp.concat([f, ones], axis=-2)
         a.append(f)
         first.append(f1)
         curved.append(f2)
         z = M @ f
     value, d, output = problem.loss(z, samples.targets)
+    if second and problem.by_moments:
+        output = a[-1] @ xp.matrix_transpose(a[-1])
     # backward: δ = ∂f/∂z, and e = Wᵀδ = ∂f/∂σ below
     delta = [d]
     for layer in range(len(W) - 1, 0, -1):
@@ -165,34 +185,47 @@ def tangent_passes(
     This is the R-operator of Pearlmutter (1994). Without ``exact`` it keeps the Gauss-Newton part
     alone: the network is taken to be linear in θ.
     """
-    xp, widths = problem.xp, problem.net.layers
+    xp, last = problem.xp, len(W) - 1
+    weights = [M[..., :n_in] for M, n_in in zip(W, problem.net.layers, strict=False)]
     # forward: ż = V a + W ȧ and ȧ = σ'∘ż
-    zdot = V[0] @ state.a[0]
-    adots, zdots = [], []
-    for layer in range(1, len(W)):
-        adot = state.first[layer - 1] * zdot
-        adots.append(adot)
-        zdots.append(zdot)
+    zdots: list[Array] = []
+    adots: list[Array] = []
+    for layer in range(last if problem.by_moments else last + 1):
         zdot = V[layer] @ state.a[layer]
-        zdot += W[layer][..., : widths[layer]] @ adot
-    # backward: ė = Wᵀδ̇ + Vᵀδ, and δ̇ = σ'∘ė + σ''∘e∘ż below
-    ddot = problem.loss.curvature(state.output, zdot)
+        if layer:
+            zdot += weights[layer] @ adots[-1]
+        zdots.append(zdot)
+        if layer < last:
+            adots.append(state.first[layer] * zdot)
+
+    # backward: from δ̇ the product δ̇ aᵀ + δ ȧᵀ, and ė = Wᵀδ̇ + Vᵀδ below
     product: list[Array] = []
-    for layer in range(len(W) - 1, -1, -1):
-        n_in = widths[layer]
-        G = ddot @ xp.matrix_transpose(state.a[layer])
-        product.insert(0, G)
-        if layer == 0:
-            break
-        edot = xp.matrix_transpose(W[layer][..., :n_in]) @ ddot
-        if exact:
+    for layer in range(last, -1, -1):
+        W_T = xp.matrix_transpose(weights[layer])
+        if layer == last and problem.by_moments:
+            # δ̇ = ż = V a + W ȧ, which need not be formed
+            a_T = xp.matrix_transpose(state.a[last])
+            G = V[last] @ state.output + weights[last] @ (adots[-1] @ a_T)
+            edot = (W_T @ V[last]) @ state.a[last]
+            edot += (W_T @ weights[last]) @ adots[-1]
+        else:
+            if layer == last:
+                ddot = problem.loss.curvature(state.output, zdots[last])
+            else:
+                # δ̇ = σ'∘ė + σ''∘e∘ż
+                ddot = edot
+                ddot *= state.first[layer]
+                if exact:
+                    zdots[layer] *= state.second[layer]
+                    ddot += zdots[layer]
+            G = ddot @ xp.matrix_transpose(state.a[layer])
+            if layer:
+                edot = W_T @ ddot
+        if exact and layer:
+            n_in = weights[layer].shape[-1]
             G[..., :n_in] += state.delta[layer] @ xp.matrix_transpose(adots[layer - 1])
             edot += xp.matrix_transpose(V[layer][..., :n_in]) @ state.delta[layer]
-        edot *= state.first[layer - 1]
-        if exact:
-            zdots[layer - 1] *= state.second[layer - 1]
-            edot += zdots[layer - 1]
-        ddot = edot
+        product.insert(0, G)
     return product
 
 

@@ -7,8 +7,8 @@ For layers k ≤ l with inputs a and pre-activations z, the entry of W_l[p, j] a
 over samples i, with T_lk = ∂²f/∂z_l∂z_k, D_lk = ∂a_l/∂z_k and δ_l = ∂f/∂z_l. Both are products of
 two matrices with the samples as the inner dimension. They are summed with the indices in the order
 that the product gives, each unordered pair of indices once, and put in place at the end. Where the
-loss has the identity as its second derivative in the outputs (squared error), T_Lk = W_L D_Lk in
-the last layer L, and W_L multiplies the sum instead of each sample.
+last layer L goes by moments, T_LL = 1 and T_Lk = W_L D_Lk, and W_L multiplies the sum instead of
+each sample.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .checks import Array
-from .losses import CrossEntropy
-from .networks import MLP
 
 if TYPE_CHECKING:
     from .curvature import Problem, State
@@ -60,7 +58,7 @@ class DenseCurvature:
     """The sums over samples that make up the dense matrix at one or more points.
 
     ``first[l, k]`` holds the first sum with indices (p·q, j·r), or with unordered pairs pq and jr
-    if l = k. Of a squared error's last layer L it holds what W_L[p, s] multiplies: (s·q, j·r),
+    if l = k. Of a last layer L that goes by moments it holds what W_L[p, s] multiplies: (s·q, j·r),
     (q, j·r) if k = L − 1 and D_Lk is diagonal, and (j, r) if k = L.
     ``second[l, k]`` holds the second sum with indices (j·q, p·r), or (p, q·r) if k = l − 1.
     """
@@ -105,12 +103,11 @@ class DenseCurvature:
                 slabs = self.pairs(a, inputs)
                 self.accumulate(self.first, layer, layer, left, slabs, inputs.first.shape[0])
             else:
-                whole = [(slice(None), a)]
-                self.accumulate(self.first, layer, layer, a, whole, a.shape[-2])
+                self.first[layer, layer] = self.first.get((layer, layer), 0.0) + state.output
 
     def output_derivatives(self, state: State) -> Blocks:
-        """Return T_lk, shape (..., out_l, out_k, c), but for the last layer of a squared error."""
-        xp, loss = self.xp, self.problem.loss
+        """Return T_lk, (..., out_l, out_k, c), but not of a last layer that goes by moments."""
+        xp, problem = self.xp, self.problem
         T: Blocks = {}
         for layer in reversed(range(len(self.W))):
             if layer < len(self.W) - 1:
@@ -124,8 +121,8 @@ class DenseCurvature:
                 if self.exact:
                     self.merge(x, copy=False)[..., :: x.shape[-2] + 1, :] += state.second[layer]
                 T[layer, layer] = x
-            elif isinstance(loss, CrossEntropy):
-                T[layer, layer] = loss.matrix(state.output)
+            elif not problem.by_moments:
+                T[layer, layer] = problem.loss.matrix(state.output)
             for k in reversed(range(layer)):
                 # T_lk = T_l,k+1 W_k+1 σ'_k
                 if (layer, k + 1) in T:
@@ -218,7 +215,7 @@ class DenseCurvature:
         first = self.first[layer, k]
         batch = first.shape[:-2]
         W = self.W[layer][..., rows, :]
-        if layer < len(self.W) - 1 or not self.problem.loss.identity:
+        if layer < len(self.W) - 1 or not self.problem.by_moments:
             if k == layer:
                 units, inputs = self.unit_pairs[layer], self.input_pairs[layer]
                 first = xp.take(
@@ -277,37 +274,37 @@ class DenseCurvature:
         return found[: 1 + self.problem.net.bias]
 
 
-def dense_cost(net: MLP, identity: bool, n_samples: int) -> float:
+def dense_cost(problem: Problem) -> float:
     """Return how many Hessian-vector products cost as much as a dense Hessian.
 
     Counted in multiply-adds of the matrix products. Each of the n² entries put in place counts as
     six: chosen by us, as it is moved about six times, and it matters for few samples only.
     """
-    last = len(net.layers) - 2
+    net, last = problem.net, len(problem.net.layers) - 2
     dense = 0
     for layer, (p, j) in enumerate(net.shapes):
+        moments = problem.by_moments and layer == last
         a_l = j + net.bias
         for k, (q, r) in enumerate(net.shapes[:layer]):
             a_k = r + net.bias
-            left = p * q
-            if identity and layer == last:
-                left = q if k == layer - 1 else j * q
+            left = (q if k == layer - 1 else j * q) if moments else p * q
             dense += left * a_l * a_k + (p * q * a_k if k == layer - 1 else j * q * p * a_k)
-        if identity and layer == last:
-            dense += a_l**2
-        else:
-            dense += p * (p + 1) // 2 * a_l * (a_l + 1) // 2
-    return (dense + 6 * net.n_parameters**2 / n_samples) / product_cost(net)
+        dense += a_l**2 if moments else p * (p + 1) // 2 * a_l * (a_l + 1) // 2
+    return (dense + 6 * net.n_parameters**2 / problem.n_samples) / product_cost(problem)
 
 
-def dense_product_cost(net: MLP, n_samples: int) -> float:
+def dense_product_cost(problem: Problem) -> float:
     """Return how many Hessian-vector products cost as much as one with the dense Hessian."""
-    return net.n_parameters**2 / (n_samples * product_cost(net))
+    return problem.net.n_parameters**2 / (problem.n_samples * product_cost(problem))
 
 
-def product_cost(net: MLP) -> int:
+def product_cost(problem: Problem) -> int:
     """Return the multiply-adds of a Hessian-vector product, for each sample."""
-    return sum(
-        2 * p * (j + net.bias) + (4 * p * j if layer else 0)
-        for layer, (p, j) in enumerate(net.shapes)
-    )
+    cost, last = 0, len(problem.net.layers) - 2
+    for layer, (p, j) in enumerate(problem.net.shapes):
+        a_l = j + problem.net.bias
+        if problem.by_moments and layer == last:
+            cost += 2 * j * a_l + j * j + 2 * p * j
+        else:
+            cost += 2 * p * a_l + (4 * p * j if layer else 0)
+    return cost

@@ -29,6 +29,11 @@ class SquaredError:
         """Return the second derivative in z times ``zdot``."""
         return zdot
 
+    def matrix(self, output: Array) -> Array:
+        """Return the second derivative in z, shape (..., outputs, outputs, samples)."""
+        eye = self.xp.eye(output.shape[-2], dtype=output.dtype, device=device(output))
+        return eye[..., None] * self.xp.ones_like(output)[..., None, :, :]
+
 
 class CrossEntropy:
     """−log softmax(z)·y of each sample, y being one-hot."""

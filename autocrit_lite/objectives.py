@@ -283,8 +283,8 @@ class NetworkObjective:
             xp=xp,
             device=device(X),
         )
-        self.hessian_cost = dense_cost(net, loss == "mse", X.shape[0])
-        self.dense_product_cost = dense_product_cost(net, X.shape[0])
+        self.hessian_cost = dense_cost(self._problem)
+        self.dense_product_cost = dense_product_cost(self._problem)
 
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss, shape (...), and its gradient, shape (..., n), at theta (..., n).

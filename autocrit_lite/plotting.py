@@ -228,7 +228,7 @@ def eigenvector_counts(ax: Axes, kept: Array, trajectory: Array, n_trajectories:
         counts = kept[trajectory == t].sum(axis=0)
         ax.bar(number, counts, bottom=bottom, color=mpl.colormaps["viridis"](t / n_trajectories))
         bottom += counts
-    ax.set(xlabel="eigenvector", ylabel="times found")
+    ax.set(xlabel="eigenvector", ylabel="times found", xticks=number[::3])
 
 
 def entropy_by_noise(

@@ -234,10 +234,13 @@ def test_hessian_cost_grows_with_the_network_and_counts_the_paper_network_right(
     X = rng.normal(size=(1000, 16))
     net = MLP((16, 8, 16, 16))
     # multiply-adds for each sample, by hand: products of W, V, their transposes and outer products
-    product = 2 * 8 * 17 + 2 * 16 * 9 + 4 * 16 * 8 + 2 * 16 * 17 + 4 * 16 * 16
+    product = 2 * 8 * 17 + 2 * 16 * 9 + 4 * 16 * 8
+    product += 2 * 16 * 17 + 16 * 16 + 2 * 16 * 16  # the last layer by moments
     dense = 36 * 153 + 136 * 45 + 17 * 17  # diagonal blocks: unordered pairs
     dense += 16 * 8 * 9 * 17 + 16 * 8 * 17  # layers 2 and 1
     dense += 16 * 17 * 9 + 16 * 16 * 9  # layers 3 and 2: D is diagonal
     dense += 16 * 8 * 17 * 17 + 16 * 8 * 16 * 17  # layers 3 and 1
     expected = (dense + 6 * 552**2 / 1000) / product
-    assert np.isclose(NetworkObjective(net, X, X).hessian_cost, expected, rtol=1e-14)
+    objective = NetworkObjective(net, X, X)
+    assert np.isclose(objective.hessian_cost, expected, rtol=1e-14)
+    assert np.isclose(objective.dense_product_cost, 552**2 / (1000 * product), rtol=1e-14)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -14,7 +14,6 @@ from ..objectives import Linearization, Objective
 from .rows import dot, indices, put, take
 from .trace import DIRECTION_SCALARS, GOES_ON, ITERATE_SCALARS, FinderStopReason, Trace
 
-State = TypeVar("State")
 N_FIRST = 5
 
 
@@ -256,7 +255,8 @@ class _Log:
     def _spread(self, name: str, start: int, stop: int) -> Array:
         """Return a scalar of all runs (B, stop - start), NaN for those that had ended."""
         xp = array_namespace(self.theta)
-        part = xp.stack([scalars[name] for scalars in self.scalars[start:stop]], axis=1)
+        # pop: the histories of long runs fill the memory once, not twice
+        part = xp.stack([scalars.pop(name) for scalars in self.scalars[start:stop]], axis=1)
         part = xp.astype(part, xp.float64)
         nothing = xp.full(
             (self.theta.shape[0], stop - start), xp.nan, dtype=xp.float64, device=device(self.theta)

@@ -99,7 +99,9 @@ def newton_mr(
         The solver's relative residual tolerance: 5e-4 (Frye et al. 2021, A.2, for their Figs 3 and
         4; 1e-10 for their Fig. 1).
     maxit : int, optional
-        The solver's iteration limit; n by default (Frye et al. 2021, A.2).
+        The solver's iteration limit; n by default (Frye et al. 2021, A.2). In floating point n
+        iterations often leave an ill-conditioned system unsolved; what they leave out acts as a
+        regularisation, so that the limit decides where runs end, as ``rtol`` does.
     maxxnorm, acondlim : float
         The solver's limits on ‖p‖ and on the condition number. Without limits by default, since
         they "did not affect stopping" in Frye et al. 2021, A.2.

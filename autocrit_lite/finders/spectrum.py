@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from ..checks import Array
 from ..objectives import Linearization
@@ -93,23 +93,24 @@ def lanczos(point: Linearization, steps: int) -> Spectrum:
     """
     g = point.gradient
     xp = array_namespace(g)
+    # rows: the Lanczos vectors, and H times each of them
+    V = xp.zeros((g.shape[0], steps, g.shape[1]), dtype=xp.float64, device=device(g))
+    HV = xp.zeros_like(V)
     size = norm(g)
     v = g / xp.where(size > 0.0, size, 1.0)[:, None]
-    basis, products = [v], []
-    for _ in range(steps):
-        products.append(point.hvp(basis[-1]))
-        V = xp.stack(basis, axis=-1)
-        w = products[-1]
+    for j in range(steps):
+        V[:, j, :] = v
+        HV[:, j, :] = v = point.hvp(v)
+        scale = norm(v)
         for _ in range(2):
-            w = w - (V @ (xp.matrix_transpose(V) @ w[:, :, None]))[:, :, 0]
-        size, scale = norm(w), norm(products[-1])
+            known = V[:, : j + 1, :]
+            v = v - (xp.matrix_transpose(known) @ (known @ v[:, :, None]))[:, :, 0]
+        size = norm(v)
         # what is left of an exhausted space is rounding
         exhausted = size <= EXHAUSTED * scale
-        w = w / xp.where(exhausted, 1.0, size)[:, None]
-        basis.append(xp.where(exhausted[:, None], 0.0, w))
-    V, HV = xp.stack(basis[:-1], axis=-1), xp.stack(products, axis=-1)
-    T = xp.matrix_transpose(V) @ HV
+        v = xp.where(exhausted[:, None], 0.0, v / xp.where(exhausted, 1.0, size)[:, None])
+    T = HV @ xp.matrix_transpose(V)
     finite = xp.all(xp.isfinite(T), axis=(-2, -1))[:, None]
     T = xp.where(finite[:, :, None], 0.5 * (T + xp.matrix_transpose(T)), 0.0)
     values, vectors = xp.linalg.eigh(T)
-    return Spectrum(xp.where(finite, values, xp.nan), V @ vectors)
+    return Spectrum(xp.where(finite, values, xp.nan), xp.matrix_transpose(V) @ vectors)

@@ -53,6 +53,9 @@ PROBLEMS = [
     Problem("32-32-4-2 swish", (32, 32, 4, 2), "swish", False, "cross_entropy", 1e-3, 50),
 ]
 
+COLUMNS = 64
+"""Columns of a Hessian at once, where a peer lets its user choose: all take many gigabytes."""
+
 
 def autocrit_lite(problem, **options):
     """Linearised once, as the finders do; the gradient is that of a line search."""
@@ -137,7 +140,8 @@ def _jax(problem):
 def jax(problem):
     """``jax.jit`` of everything; a product is forward over reverse mode."""
     jax, f, theta, v = _jax(problem)
-    gradient, dense = jax.jit(jax.grad(f)), jax.jit(jax.hessian(f))
+    gradient = jax.jit(jax.grad(f))
+    dense = jax.jit(jax.hessian(f)).lower(theta).compile()
     product = jax.jit(lambda theta, v: jax.jvp(jax.grad(f), (theta,), (v,))[1])
     return {
         "product": lambda: product(theta, v).block_until_ready(),
@@ -159,11 +163,13 @@ def _torch(problem):
 
     torch.set_default_dtype(torch.float64)
     X, Y, theta, v = map(torch.from_numpy, problem.data)
-    loss = functional.mse_loss if problem.loss == "mse" else functional.cross_entropy
 
     def f(theta):
         Z = network(problem, theta, X, torch.sigmoid, functional.linear)
-        return loss(Z, Y) + problem.l2 * torch.mean(theta**2)
+        # written out, since mse_loss has no forward-mode derivative of its gradient
+        squared = problem.loss == "mse"
+        value = torch.mean((Z - Y) ** 2) if squared else functional.cross_entropy(Z, Y)
+        return value + problem.l2 * torch.mean(theta**2)
 
     return torch, f, theta, v
 
@@ -181,9 +187,10 @@ def torch_double_backward(problem):
 
 
 def torch_func(problem):
-    """``torch.func``: ``jvp`` of ``grad``, ``grad``, and ``hessian``."""
+    """``torch.func``: ``jvp`` of ``grad``, ``grad``, and forward over reverse mode."""
     torch, f, theta, v = _torch(problem)
-    gradient, dense = torch.func.grad(f), torch.func.hessian(f)
+    gradient = torch.func.grad(f)
+    dense = torch.func.jacfwd(gradient, chunk_size=COLUMNS)
     return {
         "product": lambda: torch.func.jvp(gradient, (theta,), (v,))[1],
         "gradient": lambda: gradient(theta),
@@ -192,15 +199,24 @@ def torch_func(problem):
 
 
 def curvlinops(problem):
-    """``HessianLinearOperator`` on the whole data as one batch, times a vector and the identity."""
+    """``HessianLinearOperator`` on the data as one batch, times a vector or columns of 1."""
     torch, _, theta, v = _torch(problem)
     from curvlinops import HessianLinearOperator
     from torch import nn
 
+    # silu and mse_loss have no forward-mode derivative of their gradients
+    class Swish(nn.Module):
+        def forward(self, z):
+            return z * torch.sigmoid(z)
+
+    class SquaredError(nn.MSELoss):
+        def forward(self, Z, Y):
+            return torch.mean((Z - Y) ** 2)
+
     modules = []
     for layer, (W, b) in enumerate(problem.layer_parameters(theta)):
         if layer and problem.activation == "swish":
-            modules.append(nn.SiLU())
+            modules.append(Swish())
         module = nn.Linear(W.shape[1], W.shape[0], bias=problem.bias)
         module.weight.data = W.clone()
         if problem.bias:
@@ -208,14 +224,14 @@ def curvlinops(problem):
         modules.append(module)
     model = nn.Sequential(*modules)
     X, Y, *_ = map(torch.from_numpy, problem.data)
-    loss = nn.MSELoss() if problem.loss == "mse" else nn.CrossEntropyLoss()
+    loss = SquaredError() if problem.loss == "mse" else nn.CrossEntropyLoss()
     H = HessianLinearOperator(
         model, loss, list(model.parameters()), [(X, Y)], check_deterministic=False
     )
-    penalty, identity = 2.0 * problem.l2 / len(theta), torch.eye(len(theta))
+    penalty, columns = 2.0 * problem.l2 / len(theta), torch.eye(len(theta)).split(COLUMNS, dim=1)
     return {
         "product": lambda: (H @ v + penalty * v).detach(),
-        "Hessian": lambda: (H @ identity + penalty * identity).detach(),
+        "Hessian": lambda: torch.cat([H @ e + penalty * e for e in columns], dim=1).detach(),
     }
 
 

@@ -1,0 +1,484 @@
+"""One pass of MINRES-QLP: from a right-hand side to the first reason to stop.
+
+Symbols and order are those of Choi, Paige & Saunders, "MINRES-QLP: a Krylov subspace method for
+indefinite or singular symmetric systems", SIAM J. Sci. Comput. 33(4), 1810-1836, 2011 (CPS below):
+Lanczos makes the tridiagonal T of A, left reflections its QR factorization, right reflections P the
+lower triangular L = R P. A quantity that changes more than once carries the number of the change
+in its name, as there: ``gamma5`` is γ⁽⁵⁾. ``mu2``, ``mu1`` and ``mu`` belong to iterations k - 2,
+k - 1 and k, and so do ``w2``, ``w1`` and ``w``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from array_api_compat import array_namespace
+
+from .checks import Array
+from .reasons import Reason
+from .systems import EPS, Flag, Product, Scalar, Systems, systems_of, take_rows
+
+BLOCK = 8
+"""Iterations between updates of the solution's vectors; chosen by us, as 4 to 8 are fastest."""
+
+KEEP_BASIS_UP_TO = 256
+"""Passes after the first keep all Lanczos vectors of systems up to this size: at most 0.5 MB."""
+
+
+class StopReason(Reason):
+    """Why a solve ended."""
+
+    RESIDUAL = 1, "The residual is within rtol: x solves the system."
+    LEAST_SQUARES = 2, "A times the residual is within rtol: x is the least-squares solution."
+    ROUNDING = 3, "The residual, or A times it, is as small as rounding errors let it be."
+    ZERO_RIGHT_HAND_SIDE = 4, "b = 0, hence x = 0."
+    MAXIT = 5, "The limit of iterations was reached first."
+    MAXXNORM = 6, "The solution grew longer than maxxnorm."
+    ACONDLIM = 7, "The estimated condition number reached acondlim."
+    INACCURATE = 8, "The estimates converged, but the recomputed residuals did not follow."
+    NON_FINITE = 9, "A product gave NaN or infinity; x is the last iterate before it."
+    INDEFINITE_PRECONDITIONER = 10, "M is not positive definite; x is the last iterate before that."
+
+    @property
+    def converged(self) -> bool:
+        """Whether x is a solution, as far as rtol or rounding errors tell."""
+        return self <= StopReason.ZERO_RIGHT_HAND_SIDE
+
+
+RUNNING = 0.0
+
+
+def first_code(m: Systems, flags: list[tuple[Flag, float]]) -> Scalar:
+    """Return the code of the first flag that is up, RUNNING if none is."""
+    code = m.zero
+    for flag, value in reversed(flags):
+        code = m.where(flag, m.one * float(value), code)
+    return code
+
+
+# ------------------------------------------------------------------------------------------------
+# Scalars
+
+
+class State(NamedTuple):
+    """Scalars after iteration k; ``advance`` turns those of k - 1 into those of k."""
+
+    beta: Scalar  # beta_{k+1}
+    c: Scalar  # left reflection k
+    s: Scalar
+    delta_bar: Scalar  # delta^(1)_{k+1}
+    epsilon: Scalar  # epsilon_{k+1}
+    phi: Scalar  # ||r_k||
+    gamma5: Scalar  # L[k-1, k-1]
+    theta: Scalar  # L[k, k-1]
+    gamma4: Scalar  # L[k, k]
+    nu: Scalar  # row k - 1 of L u = t: tau_{k-1} less the entries left of the diagonal
+    zeta: Scalar  # row k: tau_k less eta_k mu_{k-2}
+    final2: Scalar  # sum of the mu_j^2 that will not change
+    A_norm: Scalar
+    A_cond: Scalar
+    gamma_min: Scalar  # smallest diagonal entry of L that will not change
+    first: Scalar  # norm of the first column of T: ||A b|| / ||b||
+
+
+class Step(NamedTuple):
+    """Scalars of iteration k that its tests and the update of the vectors need."""
+
+    cokernel: Scalar  # ||A r_{k-1}|| / ||r_{k-1}||
+    x_norm: Scalar
+    x_norm_short: Scalar  # of x_k less its last component mu_k w_k
+    delta: Scalar
+    epsilon: Scalar
+    gamma: Scalar
+    tau: Scalar
+    c1: Scalar
+    s1: Scalar
+    c2: Scalar
+    s2: Scalar
+    mu2: Scalar
+    mu1: Scalar
+    mu: Scalar
+
+
+def start(m: Systems, beta1: Scalar) -> State:
+    """Return the scalars before iteration 1. L starts with two rows of the identity."""
+    o, i = m.zero, m.one
+    return State(o, -i, o, o, o, beta1, i, o, i, o, o, o, o, i, i * math.inf, o)
+
+
+def advance(m: Systems, k: int, S: State, alpha: Scalar, beta_next: Scalar) -> tuple[State, Step]:
+    """Return the scalars of iteration k, given column k of T: beta_k, alpha_k, beta_{k+1}."""
+    # Left reflection k - 1 on rows k - 1 and k of columns k and k + 1 of T:
+    #   [c  s] [delta_bar_k  0         ]   [delta_k      epsilon_{k+1}  ]
+    #   [s -c] [alpha_k      beta_{k+1}] = [gamma_bar_k  delta_bar_{k+1}]
+    # The last row is A r_{k-1} / ||r_{k-1}|| in terms of v_k and v_{k+1}.
+    delta = S.c * S.delta_bar + S.s * alpha
+    gamma_bar = S.s * S.delta_bar - S.c * alpha
+    epsilon_next = S.s * beta_next
+    delta_bar_next = -S.c * beta_next
+    cokernel = m.hypot(gamma_bar, delta_bar_next)
+
+    # Left reflection k:  [c  s] [gamma_bar_k  phi_{k-1}]   [gamma_k  tau_k]
+    #                     [s -c] [beta_{k+1}   0        ] = [0        phi_k]
+    gamma = m.hypot(gamma_bar, beta_next)
+    safe = m.maximum(gamma, m.tiny)
+    c, s = gamma_bar / safe, beta_next / safe
+    tau, phi = c * S.phi, s * S.phi
+
+    # Right reflections, on rows and columns k - 2, k - 1, k:
+    #   [gamma5_{k-2}  0             epsilon_k]  P_{k-2,k}  [gamma6_{k-2}  0             0       ]
+    #   [theta_{k-1}   gamma4_{k-1}  delta_k  ] ----------> [theta'_{k-1}  gamma4_{k-1}  delta'_k]
+    #   [0             0             gamma_k  ]             [eta_k         0             gamma'_k]
+    gamma6 = m.hypot(S.gamma5, S.epsilon)
+    c1, s1 = S.gamma5 / gamma6, S.epsilon / gamma6
+    theta1, delta1 = c1 * S.theta + s1 * delta, s1 * S.theta - c1 * delta
+    eta, gamma1 = s1 * gamma, -c1 * gamma
+    #   [gamma4_{k-1}  delta'_k]  P_{k-1,k}  [gamma5_{k-1}  0       ]
+    #   [0             gamma'_k] ----------> [theta_k       gamma4_k]
+    gamma5 = m.hypot(S.gamma4, delta1)
+    c2, s2 = S.gamma4 / gamma5, delta1 / gamma5
+    theta, gamma4 = s2 * gamma1, -c2 * gamma1
+
+    # Rows k - 2, k - 1 and k of L u = t
+    mu2 = S.nu / gamma6
+    nu = S.zeta - theta1 * mu2
+    mu1 = nu / gamma5
+    zeta = tau - eta * mu2
+    mu = m.ratio(zeta - theta * mu1, gamma4)
+    final2 = S.final2 + mu2 * mu2
+    short2 = final2 + mu1 * mu1
+
+    # ||T e_k|| and the diagonal of L bound the largest and the smallest singular value
+    column = m.sqrt(S.beta * S.beta + alpha * alpha + beta_next * beta_next)
+    A_norm = m.maximum(S.A_norm, column)
+    gamma_min = m.minimum(S.gamma_min, gamma6) if k > 2 else S.gamma_min
+    smallest = m.minimum(gamma_min, abs(gamma4))
+    smallest = m.minimum(smallest, gamma5) if k > 1 else smallest
+    A_cond = m.maximum(S.A_cond, m.ratio(A_norm, smallest))
+
+    state = State(
+        beta_next, c, s, delta_bar_next, epsilon_next, phi, gamma5, theta, gamma4, nu, zeta,
+        final2, A_norm, A_cond, gamma_min, column if k == 1 else S.first,
+    )  # fmt: skip
+    return state, Step(
+        cokernel, m.sqrt(short2 + mu * mu), m.sqrt(short2), delta, S.epsilon, gamma, tau,
+        c1, s1, c2, s2, mu2, mu1, mu,
+    )  # fmt: skip
+
+
+def last_mu(m: Systems, S: State) -> tuple[Scalar, Scalar]:
+    """Return mu_{k-1} and mu_k as they are after iteration k."""
+    mu1 = S.nu / S.gamma5
+    return mu1, m.ratio(S.zeta - S.theta * mu1, S.gamma4)
+
+
+# ------------------------------------------------------------------------------------------------
+# Vectors
+
+
+class Lanczos(NamedTuple):
+    """The Lanczos vectors u_{k-1}, u_k and v_k = M u_k; in U and V all of them if they are kept."""
+
+    u_prev: Array
+    u: Array
+    v: Array
+    U: Array | None
+    V: Array | None
+
+
+def lanczos_product(
+    m: Systems, A: Product, k: int, Q: Lanczos, beta: Scalar, pair: Array
+) -> tuple[Array, Scalar]:
+    """Return beta_{k+1} u_{k+1} = A v_k - alpha_k u_k - beta_k u_{k-1}, and alpha_k.
+
+    ``pair`` holds u_{k-1} and u_k, (..., 2, n).
+    """
+    p = A(Q.v)
+    alpha = m.dot(Q.v, p)
+    p = p - m.combine([beta, alpha], pair)
+    if Q.U is not None and Q.V is not None:
+        Q.U[..., k - 1, :], Q.V[..., k - 1, :] = Q.u, Q.v
+        U, V = Q.U[..., :k, :], Q.V[..., :k, :]
+        p -= (m.xp.matrix_transpose(U) @ (V @ p[..., None]))[..., 0]
+    return p, alpha
+
+
+def precondition(m: Systems, M: Product | None, p: Array) -> tuple[Array, Scalar]:
+    """Return z = M p and pᵀz, which is zero if only rounding errors make it negative."""
+    if M is None:
+        return p, m.dot(p, p)
+    z = M(p)
+    square = m.dot(p, z)
+    if m.any(square < 0.0):
+        rounding = EPS * math.sqrt(p.shape[-1]) * m.sqrt(m.dot(p, p) * m.dot(z, z))
+        square = m.where((square < 0.0) & (square >= -rounding), m.zero, square)
+    return z, square
+
+
+class Vectors(NamedTuple):
+    """d_{k-1}, d_k and x_k in the MINRES phase; w_{k-1}, w_k and the final part of x after it.
+
+    In the QLP phase x_k = final + mu_{k-1} w_{k-1} + mu_k w_k. Each is a row of coefficients, shape
+    (4 + BLOCK,) or (B, 4 + BLOCK), in terms of the rows that ``run_pass`` keeps.
+    """
+
+    w1: Array
+    w: Array
+    x: Array
+
+
+def minres_update(m: Systems, t: Step, Y: Vectors, v: Array) -> Vectors:
+    """Return d_{k-1}, d_k and x_k: D R = V and x = D t."""
+    d = v - m.scale(t.delta, Y.w) - m.scale(t.epsilon, Y.w1)
+    d = m.scale(m.ratio(m.one, t.gamma), d)
+    return Vectors(Y.w, d, Y.x + m.scale(t.tau, d))
+
+
+def qlp_update(m: Systems, t: Step, Y: Vectors, v: Array) -> Vectors:
+    """Return w_{k-1}, w_k and the final part of x_k: W = V P and x = W u."""
+    w2, v1 = m.scale(t.c1, Y.w1) + m.scale(t.s1, v), m.scale(t.s1, Y.w1) - m.scale(t.c1, v)
+    w1, w = m.scale(t.c2, Y.w) + m.scale(t.s2, v1), m.scale(t.s2, Y.w) - m.scale(t.c2, v1)
+    return Vectors(w1, w, Y.x + m.scale(t.mu2, w2))
+
+
+def transfer(m: Systems, S: State, Y: Vectors) -> Vectors:
+    """Return the vectors of the QLP phase, given those of the MINRES phase: W = D L."""
+    w1 = m.scale(S.gamma5, Y.w1) + m.scale(S.theta, Y.w)
+    w = m.scale(S.gamma4, Y.w)
+    mu1, mu = last_mu(m, S)
+    return Vectors(w1, w, Y.x - m.scale(mu1, w1) - m.scale(mu, w))
+
+
+def update(
+    m: Systems, S: State, t: Step, Y: Vectors, v: Array, was_qlp: Flag, qlp: Flag
+) -> Vectors:
+    """Return the vectors after iteration k, of systems in either phase or between the two."""
+    transferred = transfer(m, S, Y)
+    before = Vectors(*(m.where(was_qlp, a, b) for a, b in zip(Y, transferred, strict=True)))
+    either = zip(qlp_update(m, t, before, v), minres_update(m, t, Y, v), strict=True)
+    return Vectors(*(m.where(qlp, a, b) for a, b in either))
+
+
+def solution(
+    m: Systems, S: State, t: Step, Y: Vectors, v: Array, was_qlp: Flag, short: Flag, broken: Flag
+) -> Array:
+    """Return x_k; where ``short``, x_k - mu_k w_k; where ``broken``, x_{k-1}.
+
+    The short one has minimum length if the last entry of L is zero. It belongs to the QLP phase.
+    """
+    qlp = was_qlp | short
+    Z = update(m, S, t, Y, v, was_qlp, qlp)
+    mu = m.where(short, m.zero, t.mu)
+    x = m.where(qlp, Z.x + m.scale(t.mu1, Z.w1) + m.scale(mu, Z.w), Z.x)
+    mu1, mu = last_mu(m, S)
+    last = m.where(was_qlp, Y.x + m.scale(mu1, Y.w1) + m.scale(mu, Y.w), Y.x)
+    return m.where(broken, last, x)
+
+
+# ------------------------------------------------------------------------------------------------
+# The pass
+
+
+class Task(NamedTuple):
+    """What a pass is to reach; scalars of each system."""
+
+    rtol: Scalar  # stop at ||r|| <= goal + rtol (||A|| ||x|| + ||b||)
+    goal: Scalar
+    cokernel_rtol: Scalar  # or at ||A r|| <= cokernel_rtol ||A|| ||r||
+    maxxnorm: Scalar
+    budget: Scalar  # of iterations
+    b_norm: Scalar
+    x0_norm: Scalar  # of what passes before have found
+    dual: Flag  # whether M^-1 x is wanted in place of x
+
+
+class Settings(NamedTuple):
+    """What is the same for all systems in a pass."""
+
+    acondlim: float
+    trancond: float
+    first: bool  # whether the pass is the first
+
+
+class Met(NamedTuple):
+    """Reasons to stop."""
+
+    broken: Flag  # a product is not finite, or M not positive definite
+    null: Flag  # A b is nothing but rounding errors
+    cokernel: Flag
+    residual: Flag
+    long: Flag
+    ill: Flag
+    spent: Flag
+
+
+def stopping_tests(
+    m: Systems, k: int, n: int, S: State, t: Step, task: Task, least_budget: float, how: Settings
+) -> Met:
+    """Return which reasons to stop hold in iteration k."""
+    scale = S.A_norm * m.maximum(t.x_norm_short, task.x0_norm) + task.b_norm
+    null = spent = m.zero > m.one
+    if k == 2:
+        null = S.first <= EPS * math.sqrt(n) * S.A_norm
+    if k >= least_budget:
+        spent = task.budget <= k
+    if k == n <= KEEP_BASIS_UP_TO and how.first:  # the Lanczos vectors are no longer orthogonal
+        spent = spent | ((S.phi > 1e-4 * scale) & (t.cokernel > 1e-4 * S.A_norm))
+    return Met(
+        broken=m.negate(m.isfinite(S.beta)),
+        null=null,
+        cokernel=t.cokernel <= task.cokernel_rtol * S.A_norm,
+        residual=S.phi <= task.goal + task.rtol * scale,
+        long=t.x_norm > task.maxxnorm,
+        ill=S.A_cond >= how.acondlim,
+        spent=spent,
+    )
+
+
+class Outcome(NamedTuple):
+    """What a pass leaves of each system."""
+
+    x: Array
+    code: Scalar
+    iterations: Scalar
+    qlp_iterations: Scalar
+    A_norm: Scalar
+    A_cond: Scalar
+    x_norm: Scalar
+
+
+def outcome_of(
+    m: Systems, k: int, S_prev: State, S: State, t: Step, tests: Met, square: Scalar, x: Array,
+    qlp_iterations: Scalar,
+) -> Outcome:  # fmt: skip
+    """Return what a system leaves that stops in iteration k with x."""
+    code = first_code(
+        m,
+        [
+            (square < 0.0, StopReason.INDEFINITE_PRECONDITIONER),
+            (tests.broken, StopReason.NON_FINITE),
+            (tests.null | tests.cokernel, StopReason.LEAST_SQUARES),
+            (tests.residual, StopReason.RESIDUAL),
+            (tests.long, StopReason.MAXXNORM),
+            (tests.ill, StopReason.ACONDLIM),
+            (tests.spent, StopReason.MAXIT),
+        ],
+    )
+    short = tests.cokernel | tests.long | tests.ill
+    # the short solution has left the last, tiny entry of L behind
+    A_cond = m.where(short, m.ratio(S.A_norm, m.minimum(S.gamma_min, S.gamma5)), S.A_cond)
+    return Outcome(
+        x=x,
+        code=code,
+        iterations=m.one * k,
+        qlp_iterations=qlp_iterations,
+        A_norm=m.where(tests.broken, S_prev.A_norm, S.A_norm),
+        A_cond=m.maximum(m.where(tests.broken, S_prev.A_cond, A_cond), m.one),
+        x_norm=m.where(short, t.x_norm_short, t.x_norm),
+    )
+
+
+Watch = Callable[[Any, Any, Any], None]
+
+
+def run_pass(
+    A: Product, M: Product | None, b: Array, task: Task, how: Settings, watch: Watch | None
+) -> tuple[Outcome, int]:
+    """Run MINRES-QLP on A x = b until each system stops; also return how many products it took.
+
+    ``watch`` is called in each iteration with x_k, ‖r_k‖ and ‖A r_{k-1}‖ of all systems.
+    """
+    m, n = systems_of(b), b.shape[-1]
+    xp = m.xp
+    z, square = precondition(m, M, b)
+    S = start(m, m.sqrt(square))
+    i = m.one / m.maximum(S.phi, m.tiny)
+    u = m.scale(i, b)
+    U = None if how.first or n > KEEP_BASIS_UP_TO else zero_rows(u, n + 1)
+    V = U if M is None or U is None else xp.zeros_like(U)
+    Q = Lanczos(xp.zeros_like(u), u, u if M is None else m.scale(i, z), U, V)
+    # Updating x and its directions costs less for BLOCK iterations at once. The rows that their
+    # coefficients stand for: the three as of the last time, then v_0 (or the last v), v_1, v_2, ...
+    rows = zero_rows(u, 4 + BLOCK)
+    unit = xp.eye(4 + BLOCK, dtype=u.dtype, device=u.device)
+    Y, j = Vectors(*(m.scale(m.one, unit[i, :]) for i in range(3))), 4
+
+    code = first_code(
+        m,
+        [
+            (square < 0.0, StopReason.INDEFINITE_PRECONDITIONER),
+            (m.negate(m.isfinite(square)), StopReason.NON_FINITE),
+            (square == 0.0, StopReason.RESIDUAL),
+            (task.budget <= 0.0, StopReason.MAXIT),
+        ],
+    )
+    done = Outcome(xp.zeros_like(b), code, m.zero, m.zero, m.zero, m.one, m.zero)
+    running, least_budget = code == RUNNING, m.least(task.budget)
+    qlp, qlp_iterations = S.A_cond >= how.trancond, m.zero
+    some_qlp, all_qlp = m.any(qlp), not m.any(m.negate(qlp))
+    k, more, blank = 0, m.any(running), m.zero + math.nan
+    while more:
+        k += 1
+        v, e = Q.v if M is None else m.where(task.dual, Q.u, Q.v), unit[j, :]
+        rows[..., j, :] = v
+        pair = rows[..., j - 1 : j + 1, :] if M is None else xp.stack([Q.u_prev, Q.u], axis=-2)
+        p, alpha = lanczos_product(m, A, k, Q, S.beta, pair)
+        z, square = precondition(m, M, p)
+        S_prev, (S, t) = S, advance(m, k, S, alpha, m.sqrt(square))
+        was_qlp, qlp = qlp, qlp if all_qlp else S.A_cond >= how.trancond
+        tests = stopping_tests(m, k, n, S, t, task, least_budget, how)
+        stop = tests.residual | tests.cokernel | tests.null | tests.long | tests.ill
+        stop = (stop | tests.broken | tests.spent) & running
+        event = m.any(stop if all_qlp else stop | (qlp != was_qlp))
+        switch = event and not all_qlp and m.any(qlp != was_qlp)
+        if some_qlp or switch:
+            qlp_iterations = qlp_iterations + m.where(qlp, m.one, m.zero)
+        if watch is not None:
+            x = solution(m, S_prev, t, Y, e, was_qlp, tests.broken, tests.broken)
+            x = m.put(done.x, combine(x, rows), running)
+            watch(x, m.put(blank, S.phi, running), m.put(blank, t.cokernel * S_prev.phi, running))
+        if event and m.any(stop):
+            short = tests.cokernel | tests.long | tests.ill
+            x = solution(m, S_prev, t, Y, e, was_qlp, short, tests.broken)
+            x = combine(m.scale(m.where(tests.null, m.zero, m.one), x), rows)
+            ended = outcome_of(m, k, S_prev, S, t, tests, square, x, qlp_iterations)
+            done = Outcome(*(m.put(a, b, stop) for a, b in zip(done, ended, strict=True)))
+            running = running & m.negate(stop)
+            more = m.any(running)
+            if not more:
+                break
+
+        if switch or (some_qlp and not all_qlp):
+            Y = update(m, S_prev, t, Y, e, was_qlp, qlp)
+        else:
+            Y = (qlp_update if all_qlp else minres_update)(m, t, Y, e)
+        if switch:
+            some_qlp, all_qlp = True, not m.any(m.negate(qlp))
+        j += 1
+        if j == 4 + BLOCK:
+            rows[..., :3, :], rows[..., 3, :] = xp.stack(list(Y), axis=-2) @ rows, v
+            Y, j = Vectors(*(m.scale(m.one, unit[i, :]) for i in range(3))), 4
+        i = m.one / m.maximum(S.beta, m.tiny)
+        u = m.scale(i, p)
+        Q = Q._replace(u_prev=Q.u, u=u, v=u if M is None else m.scale(i, z))
+        keep = m.survivors(running, tests.broken) if event else None
+        if keep is not None:
+            A, M = A.take(keep, p.shape[0]), None if M is None else M.take(keep, p.shape[0])
+            Q, rows, Y, S, task = (take_rows(keep, a) for a in (Q, rows, Y, S, task))
+            qlp, qlp_iterations, running = (
+                take_rows(keep, a) for a in (qlp, qlp_iterations, running)
+            )
+    return done, k
+
+
+def zero_rows(u: Array, n_rows: int) -> Array:
+    """Return zeros of shape (..., n_rows, n)."""
+    xp = array_namespace(u)
+    return xp.zeros((*u.shape[:-1], n_rows, u.shape[-1]), dtype=u.dtype, device=u.device)
+
+
+def combine(coefficients: Array, rows: Array) -> Array:
+    """Return the combination of rows for each system, (..., n)."""
+    return (coefficients[..., None, :] @ rows)[..., 0, :]
