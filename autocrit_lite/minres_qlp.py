@@ -185,14 +185,14 @@ def minres_qlp(
 
     Examples
     --------
-    The second and third unknown of a singular, inconsistent system:
+    A singular system without a solution, and a batch of two systems with the same matrix:
 
     >>> import numpy as np
-    >>> A = np.diag([2.0, -1.0, 0.0])
-    >>> result = minres_qlp(A, np.array([2.0, 1.0, 1.0]))
+    >>> A = np.array([[2.0, -2.0, 0.0], [-2.0, 2.0, 0.0], [0.0, 0.0, -1.0]])
+    >>> result = minres_qlp(A, np.array([3.0, 1.0, 5.0]))
     >>> result.x.round(12).tolist(), result.stop_reason.name
-    ([1.0, -1.0, 0.0], 'LEAST_SQUARES')
-    >>> batch = minres_qlp(A, np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    ([0.25, -0.25, -5.0], 'LEAST_SQUARES')
+    >>> batch = minres_qlp(A, np.array([[1.0, -1.0, 3.0], [0.0, 0.0, 0.0]]))
     >>> [StopReason(code).name for code in batch.stop_reason]
     ['RESIDUAL', 'ZERO_RIGHT_HAND_SIDE']
     """
@@ -349,9 +349,9 @@ def judge(
     iterations = P.iterations + got.iterations
 
     scale, least = A_norm * x_norm + P.b_norm, attainable(x.shape[-1])
-    singular = main & (got.code == StopReason.LEAST_SQUARES)
-    ill, long = got.code == StopReason.ACONDLIM, got.code == StopReason.MAXXNORM
-    terminal = (got.code >= StopReason.NON_FINITE) | (main & (ill | long))
+    singular = main & (got.code == float(StopReason.LEAST_SQUARES))
+    ill, long = got.code == float(StopReason.ACONDLIM), got.code == float(StopReason.MAXXNORM)
+    terminal = (got.code >= float(StopReason.NON_FINITE)) | (main & (ill | long))
     spent = iterations >= limits.maxit
     settled = m.negate(in_range) | terminal | spent
     shortest = correction | ((P.passes == 0.0) & (singular | ill))

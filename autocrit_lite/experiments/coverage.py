@@ -10,8 +10,14 @@ import numpy as np
 
 from ..checks import Array
 from ..store import Record
-from .base import Configuration, Experiment, Read, setting
-from .linear_autoencoder import SCHEMES, generators, problem, train_and_sample
+from .base import Configuration, Read, setting
+from .linear_autoencoder import (
+    SCHEMES,
+    AutoencoderExperiment,
+    generators,
+    problem,
+    train_and_sample,
+)
 from .results import Results
 from .sampling_bias import search
 
@@ -19,7 +25,7 @@ KEPT = ("row", "loss", "index", "end", "iterations")
 
 
 @dataclass(frozen=True)
-class Coverage(Experiment):
+class Coverage(AutoencoderExperiment):
     """Newton-MR from many trajectories, for both ways of sampling and several sizes of noise."""
 
     name: ClassVar[str] = "coverage"
@@ -31,21 +37,15 @@ class Coverage(Experiment):
         "max_iterations": 500,
     }
 
-    n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
-    n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
     groups: int = setting(
-        25, "chosen by us: with the next two and 8 kinds of start, 20,000 runs", at_least=1
+        25,
+        "chosen by us: of 10 trajectories, 10 starts from each, of 8 kinds: 20,000 runs",
+        at_least=1,
     )
-    trajectories: int = setting(10, "Frye et al. 2019, Fig. 1: in each group", at_least=1)
     starts: int = setting(10, "chosen by us: from each trajectory", at_least=1)
-    epochs: int = setting(10_000, "Frye et al. 2019, 6.3", at_least=1)
-    learning_rate: float = setting(0.01, "Frye et al. 2019, 6.3", above=0.0)
     sigmas: tuple[float, ...] = setting(
         (0.0, 0.01, 0.1, 1.0), "Frye et al. 2019, 4.3, and a larger one", at_least=0.0
     )
-    max_iterations: int = setting(2000, "as in linear_autoencoder", at_least=1)
-    rtol: float = setting(1e-10, "as in linear_autoencoder", at_least=0.0)
-    seed: int = setting(0, "of the data, as in linear_autoencoder")
 
     def check(self) -> None:
         """Raise a ValueError if there is no σ or one twice."""
@@ -54,10 +54,8 @@ class Coverage(Experiment):
 
     def stages(self) -> list[list[dict[str, Any]]]:
         """Return a task for each group of trajectories."""
-        trained = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
-        train = {"seed": self.seed, **{name: getattr(self, name) for name in trained}}
         shared = {
-            "train": train,
+            "train": self.training,
             "sigmas": self.sigmas,
             "max_iterations": self.max_iterations,
             "rtol": self.rtol,

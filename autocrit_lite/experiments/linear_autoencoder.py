@@ -36,7 +36,32 @@ HISTORY = 400
 
 
 @dataclass(frozen=True)
-class LinearAutoencoder(Experiment):
+class AutoencoderExperiment(Experiment):
+    """What the experiments on the linear autoencoder share: data, training, Newton-MR's limits."""
+
+    n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
+    n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
+    trajectories: int = setting(10, "Frye et al. 2019, Fig. 1", at_least=1)
+    starts: int = setting(15, "Frye et al. 2019, Fig. 1: from each trajectory", at_least=1)
+    epochs: int = setting(10_000, "Frye et al. 2019, 6.3", at_least=1)
+    learning_rate: float = setting(0.01, "Frye et al. 2019, 6.3", above=0.0)
+    max_iterations: int = setting(
+        2000, "chosen by us, so that few Newton runs are cut short (not stated)", at_least=1
+    )
+    rtol: float = setting(
+        1e-10, "Frye et al. 2021, A.2, for the same network (not stated in 2019)", at_least=0.0
+    )
+    seed: int = setting(0, "chosen by us: of data, initial weights and sampling")
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What decides the data and the trajectories."""
+        names = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
+        return {"seed": self.seed, **{name: getattr(self, name) for name in names}}
+
+
+@dataclass(frozen=True)
+class LinearAutoencoder(AutoencoderExperiment):
     """Critical points searched for from points of gradient-descent trajectories."""
 
     name: ClassVar[str] = "linear_autoencoder"
@@ -47,24 +72,11 @@ class LinearAutoencoder(Experiment):
         "batch": 1,
     }
 
-    n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
-    n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
-    trajectories: int = setting(10, "Frye et al. 2019, Fig. 1", at_least=1)
-    starts: int = setting(15, "Frye et al. 2019, Fig. 1: from each trajectory", at_least=1)
-    epochs: int = setting(10_000, "Frye et al. 2019, 6.3", at_least=1)
-    learning_rate: float = setting(0.01, "Frye et al. 2019, 6.3", above=0.0)
     batch: int = setting(
         5, "chosen by us: trajectories whose runs are advanced together, for speed", at_least=1
     )
     methods: tuple[str, ...] = setting(METHODS, "Frye et al. 2019, Fig. 1", choices=METHODS)
-    max_iterations: int = setting(
-        2000, "chosen by us, so that few Newton runs are cut short (not stated)", at_least=1
-    )
     gnm_iterations: int = setting(50_000, "the end of the axis in Frye et al. 2019, Fig. 1")
-    rtol: float = setting(
-        1e-10, "Frye et al. 2021, A.2, for the same network (not stated in 2019)", at_least=0.0
-    )
-    seed: int = setting(0, "chosen by us")
 
     def check(self) -> None:
         """Raise a ValueError if there is no method or one twice."""
@@ -78,9 +90,7 @@ class LinearAutoencoder(Experiment):
 
     def stages(self) -> list[list[dict[str, Any]]]:
         """Return the training of all trajectories, then the batches of each method."""
-        trained = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
-        train = {"stage": "train", "seed": self.seed}
-        train |= {name: getattr(self, name) for name in trained}
+        train = {"stage": "train", **self.training}
         searches = []
         for method in self.methods:
             options: dict[str, Any] = {"max_iterations": self.max_iterations, "rtol": self.rtol}

@@ -12,11 +12,12 @@ from ..checks import Array
 from ..finders import FRYE_2019, newton_mr
 from ..sampling import add_noise
 from ..store import Record
-from .base import Configuration, Experiment, Read, setting
+from .base import Configuration, Read, setting
 from .claims_2019_bias import figure_3_and_4
 from .linear_autoencoder import (
     SCHEMES,
     TRAINED_DIMS,
+    AutoencoderExperiment,
     describe,
     generators,
     problem,
@@ -28,7 +29,7 @@ SIGMAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
-class SamplingBias(Experiment):
+class SamplingBias(AutoencoderExperiment):
     """Searches from starts drawn in two ways, with noise of several sizes added."""
 
     name: ClassVar[str] = "sampling_bias"
@@ -38,21 +39,12 @@ class SamplingBias(Experiment):
         "max_iterations": 500,
     }
 
-    n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
-    n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
-    trajectories: int = setting(10, "Frye et al. 2019, Fig. 1", at_least=1)
-    starts: int = setting(15, "Frye et al. 2019, Fig. 1: from each trajectory", at_least=1)
-    epochs: int = setting(10_000, "Frye et al. 2019, 6.3", at_least=1)
-    learning_rate: float = setting(0.01, "Frye et al. 2019, 6.3", above=0.0)
     schemes: tuple[str, ...] = setting(
         tuple(SCHEMES), "Frye et al. 2019, 4.4", choices=tuple(SCHEMES)
     )
     sigmas: tuple[float, ...] = setting(
         SIGMAS, "a range that contains those of Frye et al. 2019, 4.3", at_least=0.0
     )
-    max_iterations: int = setting(2000, "as in linear_autoencoder", at_least=1)
-    rtol: float = setting(1e-10, "as in linear_autoencoder", at_least=0.0)
-    seed: int = setting(0, "as in linear_autoencoder: the same trajectories")
 
     def check(self) -> None:
         """Raise a ValueError if a list is empty or names something twice."""
@@ -63,9 +55,7 @@ class SamplingBias(Experiment):
 
     def stages(self) -> list[list[dict[str, Any]]]:
         """Return the training, then a batch of searches for each scheme and σ."""
-        trained = ("n_samples", "n_hidden", "trajectories", "starts", "epochs", "learning_rate")
-        train = {"stage": "train", "seed": self.seed}
-        train |= {name: getattr(self, name) for name in trained}
+        train = {"stage": "train", **self.training}
         options = {"max_iterations": self.max_iterations, "rtol": self.rtol}
         searches = [
             {"stage": "find", "train": train, "scheme": s, "sigma": sigma, **options}

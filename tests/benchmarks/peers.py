@@ -1,11 +1,14 @@
 """The same losses and derivatives by autocrit_lite, autograd, JAX, PyTorch and curvlinops.
 
 Each peer is a function of a problem that returns, under "product", "gradient" and "Hessian", calls
-that compute them at the problem's point. Each imports its library itself, so that a process that
-times one peer has loaded nothing of the others: autocrit_lite changes how the C library hands out
-memory, which autograd profits from.
+that compute them at the problem's point. As a program, with a peer's name, this times its calls.
+Each peer imports its library itself, and is to be timed in a process of its own: autocrit_lite, for
+one, changes how the C library hands out memory, from which autograd profits.
 """
 
+import json
+import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +60,13 @@ COLUMNS = 64
 """Columns of a Hessian at once, where a peer lets its user choose: all take many gigabytes."""
 
 
-def autocrit_lite(problem, **options):
+def autocrit_lite(problem, points=1, **options):
     """Linearised once, as the finders do; the gradient is that of a line search."""
     from autocrit_lite import MLP, NetworkObjective
 
     X, Y, theta, v = problem.data
+    if points > 1:
+        theta, v = (np.stack([x * (1.0 + i / points) for i in range(points)]) for x in (theta, v))
     net = MLP(problem.layers, problem.activation, problem.bias)
     objective = NetworkObjective(net, X, Y, problem.loss, problem.l2, **options)
     point = objective.linearize(theta)
@@ -72,9 +77,13 @@ def autocrit_lite(problem, **options):
     }
 
 
-def autocrit_lite_uncompressed(problem):
-    """Linear networks without compression to their second moments."""
-    return autocrit_lite(problem, compress=False)
+def of_linear_network(**options):
+    """Return ``autocrit_lite`` with other options, for the linear network alone."""
+
+    def peer(problem):
+        return autocrit_lite(problem, **options) if problem.activation == "linear" else {}
+
+    return peer
 
 
 def network(problem, theta, X, sigmoid, linear):
@@ -235,13 +244,62 @@ def curvlinops(problem):
     }
 
 
-PEERS = [
-    autocrit_lite,
-    autocrit_lite_uncompressed,
-    autograd,
-    jax,
-    jax_linearized,
-    torch_double_backward,
-    torch_func,
-    curvlinops,
-]
+def autograd_keeping_memory(problem):
+    """autograd where the C library keeps freed memory, as it does beside autocrit_lite."""
+    np.empty(31 * 2**20, dtype=np.uint8)
+    return autograd(problem)
+
+
+PEERS = {
+    "autocrit_lite": autocrit_lite,
+    "without compression": of_linear_network(compress=False),
+    "64 points": of_linear_network(points=64),
+    "64 points without compression": of_linear_network(points=64, compress=False),
+    "autograd": autograd,
+    "autograd, memory kept": autograd_keeping_memory,
+    "JAX, jit": jax,
+    "JAX, linearized": jax_linearized,
+    "PyTorch, double backward": torch_double_backward,
+    "torch.func": torch_func,
+    "curvlinops": curvlinops,
+}
+
+
+def matrix_product(n):
+    """Return a product of two n × n matrices, as a call."""
+    A = np.random.default_rng(0).normal(size=(n, n))
+    return lambda: A @ A
+
+
+def seconds(call):
+    """Return the result of a call, and the time of the fastest of those that fit in a second.
+
+    The fastest is what the machine's other work disturbs least. A call of more than three seconds
+    is made once; a shorter one not less than five times after a first.
+    """
+    times = []
+    while len(times) < 6 or sum(times) < 1.0:
+        start = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - start)
+        if times[0] > 3.0:
+            break
+    return np.asarray(result), min(times[1:] or times)
+
+
+def main(name):
+    """Print, for each problem and operation of a peer, its seconds and v·g or v·Hv, as JSON."""
+    found = {"matrix product": [seconds(matrix_product(1024))[1], 0.0]}
+    for problem in PROBLEMS:
+        *_, v = problem.data
+        for operation, call in PEERS[name](problem).items():
+            result, time = seconds(call)
+            while result.shape[:1] != v.shape:
+                result = result[0]  # of a batch, the problem's own point
+            checksum = v @ result @ v if result.ndim == 2 else v @ result
+            found[f"{problem.name}, {operation}"] = [time, float(checksum)]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,9 +1,7 @@
-"""Products, gradients and Hessians of the papers' networks, by this package and by its peers.
+"""Products, gradients and Hessians of the papers' networks: to compare two versions of the code.
 
-``write_table.py`` beside this file runs each peer in a process of its own and writes the table.
+``write_table.py`` beside this file compares them with other libraries.
 """
-
-import time
 
 import numpy as np
 import pytest
@@ -12,63 +10,38 @@ from .peers import PEERS, PROBLEMS
 
 pytestmark = pytest.mark.slow
 
-LIBRARIES = {
-    "autograd": "autograd",
-    "jax": "jax",
-    "jax_linearized": "jax",
-    "torch_double_backward": "torch",
-    "torch_func": "torch",
-    "curvlinops": "curvlinops",
-}
-OPERATIONS = ("product", "gradient", "Hessian")
 
-
-def measure(benchmark, call):
-    """Time a call for about a second, and return its result as a NumPy array."""
-    call()  # compiles, where the peer does
-    start = time.perf_counter()
-    call()
-    rounds = int(np.clip(1.0 / (time.perf_counter() - start), 5, 500))
-    return np.asarray(benchmark.pedantic(call, rounds=rounds))
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", ["product", "gradient", "Hessian"])
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.__name__)
-def test_peer(benchmark, peer, problem, operation):
-    if peer.__name__ in LIBRARIES:
-        pytest.importorskip(LIBRARIES[peer.__name__])
-    calls = peer(problem)
-    if operation not in calls:
-        pytest.skip(f"{peer.__name__} has no {operation} of its own")
-    if operation == "Hessian" and problem.n_samples > 1000 and peer.__name__ in LIBRARIES:
-        result = np.asarray(benchmark.pedantic(calls[operation]))  # seconds: one round tells
-    else:
-        result = measure(benchmark, calls[operation])
-    *_, v = problem.data
-    # the same number for all peers: v·g, v·Hv, v·Hv
-    benchmark.extra_info["checksum"] = float(v @ result @ v if result.ndim == 2 else v @ result)
+def test_networks(benchmark, problem, operation):
+    result = benchmark(PEERS["autocrit_lite"](problem)[operation])
+    assert np.all(np.isfinite(result))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("points", [1, 64])
-@pytest.mark.parametrize("compress", [True, False], ids=["compressed", "uncompressed"])
-def test_compression(benchmark, compress, points, operation):
-    from autocrit_lite import MLP, NetworkObjective
-
-    X, Y, theta, v = PROBLEMS[0].data
-    objective = NetworkObjective(MLP((16, 4, 16), "linear", False), X, Y, compress=compress)
-    if points > 1:
-        theta, v = (np.stack([x * (1.0 + i / points) for i in range(points)]) for x in (theta, v))
-    point = objective.linearize(theta)
-    calls = {
-        "product": lambda: point.hvp(v),
-        "gradient": lambda: objective.value_and_gradient(theta)[1],
-        "Hessian": point.hessian,
-    }
-    measure(benchmark, calls[operation])
+@pytest.mark.parametrize("operation", ["product", "gradient", "Hessian"])
+@pytest.mark.parametrize(
+    "peer", ["64 points", "without compression", "64 points without compression"]
+)
+def test_linear_autoencoder(benchmark, peer, operation):
+    result = benchmark(PEERS[peer](PROBLEMS[0])[operation])
+    assert np.all(np.isfinite(result))
 
 
-def test_matrix_product(benchmark):
-    A = np.random.default_rng(0).normal(size=(1024, 1024))
-    measure(benchmark, lambda: A @ A)
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    ("peer", "library"),
+    [
+        ("autograd", "autograd"),
+        ("JAX, jit", "jax"),
+        ("JAX, linearized", "jax"),
+        ("PyTorch, double backward", "torch"),
+        ("torch.func", "torch"),
+        ("curvlinops", "curvlinops"),
+    ],
+)
+def test_peers_compute_the_same(peer, library, problem):
+    pytest.importorskip(library)
+    ours, theirs = PEERS["autocrit_lite"](problem), PEERS[peer](problem)
+    for operation in theirs.keys() - {"Hessian"}:
+        mine = ours[operation]()
+        assert np.max(np.abs(theirs[operation]() - mine)) < 1e-12 * np.max(np.abs(mine))
