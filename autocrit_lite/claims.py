@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from . import paths
 from .checks import one_of
 from .experiments import REGISTRY, Experiment, Measured, MissingResultsError
+from .store import Store
 
 NOT_YET = "not measured yet"
 """The verdict on a claim without a measurement."""
@@ -53,22 +57,51 @@ class Claim:
     why: str = ""
 
 
-def stored_claims(kind: type[Experiment]) -> tuple[str, dict[str, Measured]] | None:
+def stored_claims(
+    kind: type[Experiment], store: Store | None = None
+) -> tuple[str, dict[str, Measured]] | None:
     """Return the scale of an experiment's stored results, the paper's if it is there, and what
     they say; None if there are none.
     """
     for scale in ("paper", "quick"):
         experiment = kind.from_profile(scale)
         with suppress(MissingResultsError):
-            return scale, experiment.claims(experiment.load(archive=scale == "paper"))
+            results = experiment.load(archive=scale == "paper", store=store)
+            return scale, experiment.claims(results)
     return None
 
 
-def claims() -> list[Claim]:
-    """Return every claim, measured where results are stored; nothing is computed."""
+def claims(store: Store | None = None) -> list[Claim]:
+    """Return every claim, measured where results are stored; nothing is computed.
+
+    Parameters
+    ----------
+    store : Store, optional
+        By default the one that AUTOCRIT_LITE_RESULTS and the checkout name.
+    """
     printed = tomllib.loads(files(__package__).joinpath("claims.toml").read_text("utf-8"))
-    found = {name: stored_claims(kind) for name, kind in REGISTRY.items()}
+    found = {name: stored_claims(kind, store) for name, kind in REGISTRY.items()}
     return [_claim(id, entry, found.get(entry["experiment"])) for id, entry in printed.items()]
+
+
+def update(path: Path) -> None:
+    """Write the claims, as the shipped archive measures them, into a Markdown file.
+
+    The table goes between the lines ``<!-- claims… -->`` and ``<!-- end of claims -->``.
+
+    Raises
+    ------
+    ValueError
+        If the file does not have these lines.
+    """
+    folder = paths.checkout() / "data" / "archive"
+    table = render(claims(Store(folder / "nothing", folder)), "markdown")
+    pattern = r"(<!-- claims[^\n]* -->\n).*?(<!-- end of claims -->)"
+    text = path.read_text(encoding="utf-8")
+    new, count = re.subn(pattern, lambda m: f"{m[1]}{table}\n{m[2]}", text, flags=re.S)
+    if count != 1:
+        raise ValueError(f"{path} must hold one <!-- claims --> and one <!-- end of claims -->")
+    path.write_text(new, encoding="utf-8")
 
 
 def _claim(id: str, entry: dict[str, str], found: tuple[str, dict[str, Measured]] | None) -> Claim:

@@ -128,6 +128,8 @@ def build_parser() -> Parser:
 
     sub = verb("claims", claims_command, "every number that the papers print beside ours")
     sub.add_argument("--format", choices=claims.FORMATS, default="table")
+    text = "write the table of the archived results into this Markdown file, between its marks"
+    sub.add_argument("--update", type=Path, metavar="FILE", help=text)
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
@@ -240,6 +242,12 @@ def reproduce_command(parsed: argparse.Namespace) -> int:
 
 def claims_command(parsed: argparse.Namespace) -> int:
     """Print every claim; fail if one is not measured and has no reason."""
+    if parsed.update:
+        try:
+            claims.update(parsed.update)
+        except (OSError, ValueError) as error:
+            raise BadArgumentsError(error) from None
+        return DONE
     ledger = claims.claims()
     print(claims.render(ledger, parsed.format))
     silent = [f"claim {c.id} has no measurement and no reason" for c in ledger if not c.why]

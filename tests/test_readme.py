@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autocrit_lite import claims, paths
+from autocrit_lite import claims
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,18 @@ def test_every_notebook_is_listed():
         assert f"(notebooks/{notebook.name})" in README
 
 
-def test_the_claims_table_is_what_the_archive_says(monkeypatch, tmp_path):
-    monkeypatch.setenv(paths.RESULTS_VARIABLE, str(tmp_path))
-    shown = re.search(r"<!-- claims: .*? -->\n(.*?)<!-- end of claims -->", README, re.S)
-    assert shown.group(1).strip() == claims.render(claims.claims(), "markdown").strip()
+def test_the_claims_table_is_what_the_archive_says(tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text(README, encoding="utf-8")
+    claims.update(copy)
+    assert copy.read_text(encoding="utf-8") == README, (
+        "run `autocrit-lite claims --update README.md`"
+    )
+
+
+def test_a_file_without_marks_is_refused(tmp_path):
+    file = tmp_path / "plain.md"
+    file.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="end of claims"):
+        claims.update(file)
+    assert file.read_text(encoding="utf-8") == "no marks"

@@ -274,13 +274,11 @@ def at_the_minimum_of_swish(X: Array, size: int, rng: np.random.Generator) -> Ar
     for all samples, b_3 makes it the mean of the targets, and no gradient passes the second layer.
     """
     theta = locus.sample(FRYE, X, LOCI["S_1"], rng, size=size)
-    z = swish_minimum()
+    z, ((_, b_1), (M_2, b_2), (M_3, b_3)) = swish_minimum(), FRYE.slices
     for row in theta:
-        row[FRYE.slices[0][1]] = rng.normal(size=8)
-        row[FRYE.slices[2][0]] = rng.normal(size=256) / 4.0
-        (_, b_1), (M_2, b_2), (M_3, b_3) = FRYE.unflatten(row)
-        b_2[:] = z - M_2 @ ACTIVATIONS["swish"](b_1)
-        b_3 -= M_3 @ np.full(16, ACTIVATIONS["swish"](z))
+        row[b_1], row[M_3] = rng.normal(size=8), rng.normal(size=256) / 4.0
+        row[b_2] = z - row[M_2].reshape(16, 8) @ ACTIVATIONS["swish"](row[b_1])
+        row[b_3] -= row[M_3].reshape(16, 16) @ np.full(16, ACTIVATIONS["swish"](z))
     return theta
 
 

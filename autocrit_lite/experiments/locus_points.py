@@ -39,10 +39,10 @@ CONVERGED = 1e-20
 """On ‖g‖², for the points that finders end at: ten decades below Frye et al. 2019's 1e-10."""
 
 FEW = 1e-6
-"""At such points: an eigenvalue of H or singular value of Φ̃ below this times the largest is zero."""
+"""There: an eigenvalue of H or a singular value of Φ̃ below this times the largest is zero."""
 
 UNCLEAR = (1e-8, 1e-4)
-"""At such points nothing may lie between these, times the largest, or its rank is not counted."""
+"""There: with one between these, times the largest, a point is left out of the counts."""
 
 DEGENERATE = 1e-3
 """Length of the steps around a point that a manifold of critical points is looked for with."""
@@ -239,6 +239,7 @@ def found(configuration: Configuration) -> dict[str, Array]:
         trace = levenberg_marquardt(objective, starts, squared_gradient_tolerance=1e-28, **options)
     return {
         "theta_start": starts,
+        "samples": np.full(len(starts), len(X)),
         "iterations": trace.iterations,
         "stop_reason": np.asarray(trace.stop_reason, dtype=np.int64),
         **_describe_found(net, objective, trace.theta, X, Y, rng),
@@ -276,11 +277,12 @@ def embedded(
         starts = rng.normal(size=(2 * size, narrow.n_parameters))
         ends = levenberg_marquardt(objective, starts, 200, squared_gradient_tolerance=1e-28).theta
         for theta in ends[gradient_norm(objective, ends) ** 2 < CONVERGED]:
-            parts = []
-            for (W, b), (n_out, n_in) in zip(narrow.unflatten(theta), net.shapes, strict=True):
-                bottom, right = n_out - W.shape[0], n_in - W.shape[1]
-                parts.append((np.pad(W, ((0, bottom), (0, right))), np.pad(b, (0, bottom))))
-            points.append(net.flatten(parts))
+            wide = np.zeros(net.n_parameters)
+            layers = zip(net.slices, net.shapes, narrow.slices, narrow.shapes, strict=True)
+            for (weights, biases), shape, (W, b), (rows, columns) in layers:
+                wide[weights].reshape(shape)[:rows, :columns] = theta[W].reshape(rows, columns)
+                wide[biases][:rows] = theta[b]
+            points.append(wide)
     return np.stack(points[:size])
 
 
@@ -355,6 +357,7 @@ def minima(configuration: Configuration) -> dict[str, Array]:
         "negative": np.sum((eigenvalues < 0) & ~zero, axis=1),
         "smallest": np.min(eigenvalues, where=~zero, initial=np.inf, axis=1) / eigenvalues[:, -1],
         "jacobian_rank": np.array(ranks, dtype=np.int64),
+        "flat_dimension": np.array([flat_subspace(net, t, X).dimension for t in theta]),
         "dimension": np.array(
             [around(objective, t, int(z.sum()), rng) for t, z in zip(theta, zero, strict=True)]
         ),

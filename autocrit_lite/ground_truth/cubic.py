@@ -55,7 +55,9 @@ class CubicLinearization:
 
     def hvp(self, v: Array) -> Array:
         """Return H·v for one vector at each point (..., 2) or for a block of k, (..., k, 2)."""
-        return self.diagonal * v if v.ndim == self.diagonal.ndim else self.diagonal[..., None, :] * v
+        return (
+            self.diagonal * v if v.ndim == self.diagonal.ndim else self.diagonal[..., None, :] * v
+        )
 
     def hessian(self) -> Array:
         """Return the dense Hessian, shape (..., 2, 2)."""

@@ -289,7 +289,7 @@ def seconds(call):
 
 def main(name):
     """Print, for each problem and operation of a peer, its seconds and v·g or v·Hv, as JSON."""
-    found = {"matrix product": [seconds(matrix_product(1024))[1], 0.0]}
+    found = {}
     for problem in PROBLEMS:
         *_, v = problem.data
         for operation, call in PEERS[name](problem).items():
@@ -298,6 +298,8 @@ def main(name):
                 result = result[0]  # of a batch, the problem's own point
             checksum = v @ result @ v if result.ndim == 2 else v @ result
             found[f"{problem.name}, {operation}"] = [time, float(checksum)]
+    if name == "autocrit_lite":
+        found["matrix product"] = [seconds(matrix_product(1024))[1], 0.0]
     print(json.dumps(found))
 
 
