@@ -38,7 +38,7 @@ class Problem:
     ----------
     scale : float
         Multiplies the loss summed over samples and ``constant``.
-    constant : float
+    constant : array ()
         What compression took out of the sum.
     budget : int
         How many numbers a temporary array of the passes may hold, about.
@@ -282,6 +282,7 @@ class NetworkLinearization:
     @quiet
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
+        theta = problem.xp.asarray(theta, copy=True)  # of which the states hold views
         self._ridge = problem.ridge(theta)
         self.value, self.gradient, self._groups = evaluate(problem, theta, second=True)
 

@@ -13,7 +13,7 @@ each sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,9 @@ from .checks import Array
 
 if TYPE_CHECKING:
     from .curvature import Problem, State
+
+Slabs = Iterator[tuple[slice, Array]]
+"""Rows of a factor, and which ones."""
 
 SLAB = 2048
 """How many rows of a factor are made at once. Chosen by us: more makes the products no faster."""
@@ -76,32 +79,24 @@ class DenseCurvature:
         """Add the sums over a chunk of samples."""
         T, D = self.output_derivatives(state), self.input_derivatives(state)
         for layer, a in enumerate(state.a):
-            for k in range(layer):
-                slabs = self.outer(a, state.a[k])
+            for k, b in enumerate(state.a[:layer]):
+                is_diagonal = k == layer - 1  # D_lk, of which σ'_k is the diagonal
                 if (layer, k) in T:
                     left = self.merge(T[layer, k])
-                elif k == layer - 1:
-                    left = state.first[k]
                 else:
-                    left = self.merge(D[layer, k])
-                self.accumulate(
-                    self.first, layer, k, left, slabs, a.shape[-2] * state.a[k].shape[-2]
-                )
-                if self.exact and k == layer - 1:
-                    left, right = state.delta[layer], state.first[k]
+                    left = state.first[k] if is_diagonal else self.merge(D[layer, k])
+                self.accumulate(self.first, (layer, k), left, *self.outer(a, b))
+                if self.exact and is_diagonal:
+                    slabs = self.outer(state.first[k], b)
+                    self.accumulate(self.second, (layer, k), state.delta[layer], *slabs)
                 elif self.exact:
-                    left, right = self.merge(D[layer, k]), state.delta[layer]
-                if self.exact:
-                    slabs = self.outer(right, state.a[k])
-                    self.accumulate(
-                        self.second, layer, k, left, slabs, right.shape[-2] * state.a[k].shape[-2]
-                    )
+                    slabs = self.outer(state.delta[layer], b)
+                    self.accumulate(self.second, (layer, k), self.merge(D[layer, k]), *slabs)
             if (layer, layer) in T:
-                units, inputs = self.unit_pairs[layer], self.input_pairs[layer]
                 left = self.merge(T[layer, layer])
-                left = self.xp.take(left, units.entry, axis=-2)
-                slabs = self.pairs(a, inputs)
-                self.accumulate(self.first, layer, layer, left, slabs, inputs.first.shape[0])
+                left = self.xp.take(left, self.unit_pairs[layer].entry, axis=-2)
+                slabs = self.pairs(a, self.input_pairs[layer])
+                self.accumulate(self.first, (layer, layer), left, *slabs)
             else:
                 self.first[layer, layer] = self.first.get((layer, layer), 0.0) + state.output
 
@@ -159,40 +154,42 @@ class DenseCurvature:
         lead = x.ndim - 4
         return self.xp.permute_dims(x, (*range(lead), *(lead + axis for axis in order)))
 
-    def outer(self, x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield slabs of x[j] y[r], shape (..., j·r, c), and where each lies."""
+    def outer(self, x: Array, y: Array) -> tuple[int, Slabs]:
+        """Return how many x[j] y[r] there are, and slabs of them (..., j·r, c)."""
         n_rows, width = x.shape[-2], y.shape[-2]
         step = max(1, SLAB // width)
-        for j in range(0, n_rows, step):
-            stop = min(j + step, n_rows)
-            slab = self.merge(x[..., j:stop, None, :] * y[..., None, :, :])
-            yield slice(j * width, stop * width), slab
 
-    def pairs(self, x: Array, pairs: Pairs) -> Iterator[tuple[slice, Array]]:
-        """Yield slabs of x[j] x[r], shape (..., pairs, c), and where each lies."""
+        def slabs() -> Slabs:
+            for j in range(0, n_rows, step):
+                stop = min(j + step, n_rows)
+                slab = self.merge(x[..., j:stop, None, :] * y[..., None, :, :])
+                yield slice(j * width, stop * width), slab
+
+        return n_rows * width, slabs()
+
+    def pairs(self, x: Array, pairs: Pairs) -> tuple[int, Slabs]:
+        """Return how many x[j] x[r] over unordered pairs there are, and slabs of them."""
         n_pairs = pairs.first.shape[0]
-        for t in range(0, n_pairs, SLAB):
-            where = slice(t, min(t + SLAB, n_pairs))
-            slab = self.xp.take(x, pairs.first[where], axis=-2)
-            slab *= self.xp.take(x, pairs.second[where], axis=-2)
-            yield where, slab
+
+        def slabs() -> Slabs:
+            for t in range(0, n_pairs, SLAB):
+                where = slice(t, min(t + SLAB, n_pairs))
+                slab = self.xp.take(x, pairs.first[where], axis=-2)
+                slab *= self.xp.take(x, pairs.second[where], axis=-2)
+                yield where, slab
+
+        return n_pairs, slabs()
 
     def accumulate(
-        self,
-        blocks: Blocks,
-        layer: int,
-        k: int,
-        left: Array,
-        slabs: Iterable[tuple[slice, Array]],
-        size: int,
+        self, blocks: Blocks, key: tuple[int, int], left: Array, n_columns: int, slabs: Slabs
     ) -> None:
-        """Add left · slabᵀ, summed over samples, to a block whose last dimension is ``size``."""
-        if (layer, k) not in blocks:
-            blocks[layer, k] = self.xp.zeros(
-                (*left.shape[:-1], size), dtype=self.xp.float64, device=self.problem.device
+        """Add left · slabᵀ, summed over samples, to the columns of a block where each slab lies."""
+        if key not in blocks:
+            blocks[key] = self.xp.zeros(
+                (*left.shape[:-1], n_columns), dtype=self.xp.float64, device=self.problem.device
             )
         for where, slab in slabs:
-            blocks[layer, k][..., where] += left @ self.xp.matrix_transpose(slab)
+            blocks[key][..., where] += left @ self.xp.matrix_transpose(slab)
 
     def place(self, H: Array) -> None:
         """Write the scaled sums into the dense matrices H (..., n, n)."""

@@ -199,11 +199,15 @@ def torch_func(problem):
     """``torch.func``: ``jvp`` of ``grad``, ``grad``, and forward over reverse mode."""
     torch, f, theta, v = _torch(problem)
     gradient = torch.func.grad(f)
-    dense = torch.func.jacfwd(gradient, chunk_size=COLUMNS)
+
+    def product(v):
+        return torch.func.jvp(gradient, (theta,), (v,))[1]
+
+    dense = torch.func.vmap(product, chunk_size=COLUMNS)
     return {
-        "product": lambda: torch.func.jvp(gradient, (theta,), (v,))[1],
+        "product": lambda: product(v),
         "gradient": lambda: gradient(theta),
-        "Hessian": lambda: dense(theta),
+        "Hessian": lambda: dense(torch.eye(len(theta))),
     }
 
 
