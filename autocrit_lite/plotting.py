@@ -105,7 +105,7 @@ def squared_gradient_norm(
     if cutoff is not None:
         ax.axhline(cutoff, color=NEITHER, ls=":", lw=0.8)
     if floor is not None:
-        ax.set_ylim(bottom=floor)
+        ax.set_ylim(floor, 10.0 * np.nanmax(traces))
 
 
 def loss_against_index(

@@ -174,6 +174,16 @@ def test_linearize_gives_the_value_and_gradient_of_value_and_gradient():
 
 
 @pytest.mark.parametrize("bias", [True, False])
+def test_a_point_stays_where_it_was_linearised(bias):
+    objective, _, theta, v = case((5, 3, 4, 2), bias=bias)
+    point = objective.linearize(theta)
+    product, H = point.hvp(v), point.hessian()
+    theta += 1.0
+    assert np.array_equal(point.hvp(v), product)
+    assert np.array_equal(point.hessian(), H)
+
+
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layers", [(6, 3, 6), (6, 4, 2, 5), (3, 9, 3), (4, 2)])
 @pytest.mark.parametrize("target", ["inputs", "other"])
 def test_compression_of_a_linear_network_changes_rounding_only(layers, bias, target):
