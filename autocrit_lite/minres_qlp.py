@@ -223,8 +223,8 @@ def shift_of(shift: Any, b: Array) -> Scalar | None:
             raise ValueError(f"shift must have shape {accepted}, not {tuple(shift.shape)}")
         return shift
     shift = number("shift", shift)
-    if math.isinf(shift):
-        raise ValueError(f"shift must be finite, not {shift}")
+    if not math.isfinite(shift):
+        raise ValueError(f"shift must be finite, not {shift!r}")
     if shift == 0.0 or b.ndim == 1:
         return shift or None
     return array_namespace(b).full_like(b[:, 0], shift)
@@ -278,7 +278,7 @@ def solve(
     P = done = Progress(
         x, b, b, o, code, o, o, o, b_norm, b_norm, o, o, o, m.one
     )  # fmt: skip
-    log = Log(b_norm)
+    log = Log(done)
     products, first = 0, True
     while m.any(P.code == RUNNING):
         rows, n_systems = m.keep(P.code == RUNNING), b.shape[0]
@@ -302,7 +302,6 @@ def next_task(m: Systems, P: Progress, limits: Limits, first: bool) -> Task:
     """Return what the next pass is to reach."""
     n = P.x.shape[-1]
     main, in_range = P.stage == MAIN, P.stage == RANGE
-    cokernel_rtol = max(0.99 * limits.rtol, 2.0 * math.sqrt(attainable(n)))
     # what is left of y and of d adds to A r, and so does what x has along r - y
     scale = P.A_norm * P.x_norm + P.b_norm
     goal = 0.25 * m.maximum(limits.rtol * P.r_norm, attainable(n) * scale)
@@ -310,15 +309,17 @@ def next_task(m: Systems, P: Progress, limits: Limits, first: bool) -> Task:
     goal_range = goal * P.A_norm / (1.0 + along * P.A_norm)
     budget = limits.maxit - P.iterations
     if n <= KEEP_BASIS_UP_TO:
-        budget = m.minimum(budget, m.one * (1.5 * n if first else n))
+        budget = m.minimum(budget, m.one * (1.25 * n if first else n))
     return Task(
         rtol=m.where(main, m.one * max(limits.rtol * (0.99 if first else 0.3), EPS), m.zero),
         goal=m.where(main, m.zero, m.where(in_range, goal_range, goal)),
-        cokernel_rtol=m.where(main, m.one * cokernel_rtol, m.one * EPS),
+        cokernel_rtol=m.where(main, m.one * max(0.99 * limits.rtol, EPS), m.one * EPS),
+        singular_rtol=m.one * 2.0 * math.sqrt(attainable(n)),
         maxxnorm=m.where(main, m.one * limits.maxxnorm, m.one * math.inf),
         budget=budget,
         b_norm=P.b_norm,
         x0_norm=P.x_norm,
+        A_norm=P.A_norm,
         dual=in_range,  # y and A r are of the kind of b
     )
 
@@ -363,7 +364,8 @@ def judge(
             (settled & (r_norm <= limits.rtol * scale), StopReason.RESIDUAL),
             (shortest & (Ar_norm <= limits.rtol * A_norm * r_norm), StopReason.LEAST_SQUARES),
             (settled & (r_norm <= least * scale), StopReason.ROUNDING),
-            (shortest & (Ar_norm <= least * A_norm * scale), StopReason.ROUNDING),
+            (correction & (Ar_norm <= least * A_norm * scale), StopReason.ROUNDING),
+            (m.negate(in_range) & (x_norm > limits.maxxnorm), StopReason.MAXXNORM),
             (terminal, -1.0),
             (spent, StopReason.MAXIT),
             (P.passes >= MAX_PASSES - 1.0, StopReason.INACCURATE),
@@ -390,12 +392,12 @@ def judge(
 
 
 class Log:
-    """Estimated ‖r_k‖ and ‖Ar_k‖ of all systems."""
+    """Estimated ‖r_k‖ and ‖Ar_k‖ of all systems: lists of k and of the two, for each iteration."""
 
-    def __init__(self, b_norm: Scalar) -> None:
-        self.r_norm: list[Scalar] = [b_norm]
-        self.Ar_norm: list[Scalar] = []
-        self.blank = b_norm * math.nan
+    def __init__(self, done: Progress) -> None:
+        self.blank = done.b_norm * math.nan
+        self.r_norm = [(done.iterations, done.b_norm)]
+        self.Ar_norm: list[tuple[Scalar, Scalar]] = []
 
     def watch(
         self, m: Systems, P: Progress, x: Array, callback: Callable[[Array], object] | None
@@ -403,36 +405,41 @@ class Log:
         """Return what a pass is to call in each iteration."""
         main = P.stage == MAIN
 
-        def record(step: Array, r_norm: Scalar, Ar_norm: Scalar) -> None:
+        def record(k: int, step: Array, r_norm: Scalar, Ar_norm: Scalar) -> None:
             # in a refinement x rests until its last pass is done
             r_norm = m.where(main, r_norm, P.r_norm + 0.0 * r_norm)
             Ar_norm = m.where(main, Ar_norm, P.Ar_norm + 0.0 * Ar_norm)
-            self.r_norm.append(m.put(self.blank, r_norm))
-            self.Ar_norm.append(m.put(self.blank, Ar_norm))
+            at = m.put(self.blank, P.iterations + float(k))
+            self.r_norm.append((at, m.put(self.blank, r_norm)))
+            self.Ar_norm.append((at - 1.0, m.put(self.blank, Ar_norm)))
             if callback is not None:
                 callback(m.put(x, P.x + m.where(main, step, 0.0 * step)))
 
         return record
 
-    def histories(self, done: Progress) -> tuple[Array, Array]:
+    def histories(self, done: Progress) -> list[Array]:
         """Return both norms, (..., K + 1), with the recomputed ones at each system's end."""
-        xp, device = array_namespace(done.x), done.x.device
-        r_norm, Ar_norm = list(self.r_norm), [*self.Ar_norm, self.blank]
-        if done.x.ndim == 1:
-            r_norm[-1], Ar_norm[-1] = done.r_norm, done.Ar_norm
-            return xp.asarray(r_norm, device=device), xp.asarray(Ar_norm, device=device)
-        k = xp.arange(len(r_norm), dtype=xp.float64, device=device)
-        end = k == done.iterations[:, None]
-        return (
-            xp.where(end, done.r_norm[:, None], xp.stack(r_norm, axis=-1)),
-            xp.where(end, done.Ar_norm[:, None], xp.stack(Ar_norm, axis=-1)),
-        )
+        xp, device, both = array_namespace(done.x), done.x.device, []
+        for log, last in ((self.r_norm, done.r_norm), (self.Ar_norm, done.Ar_norm)):
+            entries = [*log, (done.iterations, last)]
+            if done.x.ndim == 1:
+                by_k = dict(entries)
+                both.append(xp.asarray([by_k[k] for k in sorted(by_k)], device=device))
+                continue
+            K = int(xp.max(done.iterations)) if done.x.shape[0] else 0
+            k = xp.arange(K + 1, dtype=xp.float64, device=device)
+            history = self.blank[:, None] + k
+            for at, norm in entries:
+                here = (k == at[:, None]) & xp.logical_not(xp.isnan(norm))[:, None]
+                history = xp.where(here, norm[:, None], history)
+            both.append(history)
+        return both
 
 
 def result_of(done: Progress, products: int, log: Log | None) -> MinresQLPResult:
     """Return what is known of all systems at the end."""
     m = systems_of(done.x)
-    histories = (None, None) if log is None else log.histories(done)
+    histories = [None, None] if log is None else log.histories(done)
 
     def integers(a: Scalar) -> Any:
         return int(a) if done.x.ndim == 1 else m.xp.astype(a, m.xp.int64)

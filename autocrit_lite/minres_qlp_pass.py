@@ -23,6 +23,9 @@ from .systems import EPS, Flag, Product, Scalar, Systems, systems_of, take_rows
 BLOCK = 8
 """Iterations between updates of the solution's vectors; chosen by us, as 4 to 8 are fastest."""
 
+SINGULAR_COND = 1e12
+"""Beyond this condition number A counts as singular if ‖Ar‖ is small; chosen by us."""
+
 KEEP_BASIS_UP_TO = 256
 """Passes after the first keep all Lanczos vectors of systems up to this size: at most 0.5 MB."""
 
@@ -102,10 +105,10 @@ class Step(NamedTuple):
     mu: Scalar
 
 
-def start(m: Systems, beta1: Scalar) -> State:
+def start(m: Systems, beta1: Scalar, A_norm: Scalar) -> State:
     """Return the scalars before iteration 1. L starts with two rows of the identity."""
     o, i = m.zero, m.one
-    return State(o, -i, o, o, o, beta1, i, o, i, o, o, o, o, i, i * math.inf, o)
+    return State(o, -i, o, o, o, beta1, i, o, i, o, o, o, A_norm, i, i * math.inf, o)
 
 
 def advance(m: Systems, k: int, S: State, alpha: Scalar, beta_next: Scalar) -> tuple[State, Step]:
@@ -287,10 +290,12 @@ class Task(NamedTuple):
     rtol: Scalar  # stop at ||r|| <= goal + rtol (||A|| ||x|| + ||b||)
     goal: Scalar
     cokernel_rtol: Scalar  # or at ||A r|| <= cokernel_rtol ||A|| ||r||
+    singular_rtol: Scalar  # note x at ||A r|| <= singular_rtol ||A|| ||r||
     maxxnorm: Scalar
     budget: Scalar  # of iterations
     b_norm: Scalar
-    x0_norm: Scalar  # of what passes before have found
+    x0_norm: Scalar  # of the x that passes before have found
+    A_norm: Scalar  # the norm that they have estimated
     dual: Flag  # whether M^-1 x is wanted in place of x
 
 
@@ -303,11 +308,13 @@ class Settings(NamedTuple):
 
 
 class Met(NamedTuple):
-    """Reasons to stop."""
+    """Reasons to stop or to note x."""
 
     broken: Flag  # a product is not finite, or M not positive definite
     null: Flag  # A b is nothing but rounding errors
     cokernel: Flag
+    note: Flag  # A may be singular: should it prove to be, this was the best x
+    singular: Flag  # it is, as far as rounding errors let one see
     residual: Flag
     long: Flag
     ill: Flag
@@ -315,24 +322,38 @@ class Met(NamedTuple):
 
 
 def stopping_tests(
-    m: Systems, k: int, n: int, S: State, t: Step, task: Task, least_budget: float, how: Settings
+    m: Systems,
+    k: int,
+    n: int,
+    S: State,
+    t: Step,
+    task: Task,
+    noted: Flag,
+    least_budget: float,
+    how: Settings,
 ) -> Met:
     """Return which reasons to stop hold in iteration k."""
     scale = S.A_norm * m.maximum(t.x_norm_short, task.x0_norm) + task.b_norm
-    null = spent = m.zero > m.one
+    null = spent = long = m.zero > m.one
     if k == 2:
         null = S.first <= EPS * math.sqrt(n) * S.A_norm
+    if k > 1:  # before, b may be null, and x_1 nothing but rounding errors
+        long = t.x_norm > task.maxxnorm
     if k >= least_budget:
         spent = task.budget <= k
     if k == n <= KEEP_BASIS_UP_TO and how.first:  # the Lanczos vectors are no longer orthogonal
         spent = spent | ((S.phi > 1e-4 * scale) & (t.cokernel > 1e-4 * S.A_norm))
+    ill = S.A_cond >= how.acondlim
+    maybe_singular = t.cokernel <= task.singular_rtol * S.A_norm
     return Met(
         broken=m.negate(m.isfinite(S.beta)),
         null=null,
         cokernel=t.cokernel <= task.cokernel_rtol * S.A_norm,
+        note=maybe_singular & m.negate(noted),
+        singular=(maybe_singular | noted) & (ill | long | (S.A_cond >= SINGULAR_COND)),
         residual=S.phi <= task.goal + task.rtol * scale,
-        long=t.x_norm > task.maxxnorm,
-        ill=S.A_cond >= how.acondlim,
+        long=long,
+        ill=ill,
         spent=spent,
     )
 
@@ -349,6 +370,12 @@ class Outcome(NamedTuple):
     x_norm: Scalar
 
 
+def is_short(m: Systems, tests: Met) -> Flag:
+    """Return whether x is to be without its last component."""
+    full = tests.residual & m.negate(tests.cokernel | tests.singular)
+    return (tests.cokernel | tests.note | tests.singular | tests.long | tests.ill) & m.negate(full)
+
+
 def outcome_of(
     m: Systems, k: int, S_prev: State, S: State, t: Step, tests: Met, square: Scalar, x: Array,
     qlp_iterations: Scalar,
@@ -359,14 +386,15 @@ def outcome_of(
         [
             (square < 0.0, StopReason.INDEFINITE_PRECONDITIONER),
             (tests.broken, StopReason.NON_FINITE),
-            (tests.null | tests.cokernel, StopReason.LEAST_SQUARES),
+            (tests.null | tests.cokernel | tests.singular, StopReason.LEAST_SQUARES),
             (tests.residual, StopReason.RESIDUAL),
+            (tests.note, StopReason.LEAST_SQUARES),
             (tests.long, StopReason.MAXXNORM),
             (tests.ill, StopReason.ACONDLIM),
             (tests.spent, StopReason.MAXIT),
         ],
     )
-    short = tests.cokernel | tests.long | tests.ill
+    short = is_short(m, tests)
     # the short solution has left the last, tiny entry of L behind
     A_cond = m.where(short, m.ratio(S.A_norm, m.minimum(S.gamma_min, S.gamma5)), S.A_cond)
     return Outcome(
@@ -380,31 +408,35 @@ def outcome_of(
     )
 
 
-Watch = Callable[[Any, Any, Any], None]
+Watch = Callable[[int, Any, Any, Any], None]
 
 
-def run_pass(
-    A: Product, M: Product | None, b: Array, task: Task, how: Settings, watch: Watch | None
-) -> tuple[Outcome, int]:
-    """Run MINRES-QLP on A x = b until each system stops; also return how many products it took.
+class Run(NamedTuple):
+    """All that a pass carries from one iteration to the next for each system."""
 
-    ``watch`` is called in each iteration with x_k, ‖r_k‖ and ‖A r_{k-1}‖ of all systems.
-    """
-    m, n = systems_of(b), b.shape[-1]
-    xp = m.xp
+    task: Task
+    S: State
+    Q: Lanczos
+    Y: Vectors
+    rows: Array  # what Y's coefficients stand for, (..., 4 + BLOCK, n)
+    qlp: Flag
+    qlp_iterations: Scalar
+    noted: Flag
+    noted_phi: Scalar  # ||r|| of the x noted
+    running: Flag
+
+
+def begin(
+    m: Systems, M: Product | None, b: Array, task: Task, how: Settings
+) -> tuple[Run, Outcome]:
+    """Return the state before the first iteration, and what systems leave that make none."""
     z, square = precondition(m, M, b)
-    S = start(m, m.sqrt(square))
+    S = start(m, m.sqrt(square), task.A_norm)
     i = m.one / m.maximum(S.phi, m.tiny)
     u = m.scale(i, b)
-    U = None if how.first or n > KEEP_BASIS_UP_TO else zero_rows(u, n + 1)
-    V = U if M is None or U is None else xp.zeros_like(U)
-    Q = Lanczos(xp.zeros_like(u), u, u if M is None else m.scale(i, z), U, V)
-    # Updating x and its directions costs less for BLOCK iterations at once. The rows that their
-    # coefficients stand for: the three as of the last time, then v_0 (or the last v), v_1, v_2, ...
-    rows = zero_rows(u, 4 + BLOCK)
-    unit = xp.eye(4 + BLOCK, dtype=u.dtype, device=u.device)
-    Y, j = Vectors(*(m.scale(m.one, unit[i, :]) for i in range(3))), 4
-
+    U = None if how.first or b.shape[-1] > KEEP_BASIS_UP_TO else zero_rows(u, b.shape[-1] + 1)
+    V = U if M is None or U is None else m.xp.zeros_like(U)
+    Q = Lanczos(m.xp.zeros_like(u), u, u if M is None else m.scale(i, z), U, V)
     code = first_code(
         m,
         [
@@ -414,69 +446,115 @@ def run_pass(
             (task.budget <= 0.0, StopReason.MAXIT),
         ],
     )
-    done = Outcome(xp.zeros_like(b), code, m.zero, m.zero, m.zero, m.one, m.zero)
-    running, least_budget = code == RUNNING, m.least(task.budget)
-    qlp, qlp_iterations = S.A_cond >= how.trancond, m.zero
-    some_qlp, all_qlp = m.any(qlp), not m.any(m.negate(qlp))
-    k, more, blank = 0, m.any(running), m.zero + math.nan
+    no, o = m.zero > m.one, m.zero
+    rows = zero_rows(u, 4 + BLOCK)
+    Y = own_rows(m, rows)
+    run = Run(task, S, Q, Y, rows, S.A_cond >= how.trancond, o, no, o, code == RUNNING)
+    return run, Outcome(m.xp.zeros_like(b), code, o, o, o, m.one, o)
+
+
+def run_pass(
+    A: Product, M: Product | None, b: Array, task: Task, how: Settings, watch: Watch | None
+) -> tuple[Outcome, int]:
+    """Run MINRES-QLP on A x = b until each system stops; also return how many products it took.
+
+    ``watch`` is called in each iteration with k, x_k, ‖r_k‖ and ‖A r_{k-1}‖ of all systems.
+    """
+    m, n, blank = systems_of(b), b.shape[-1], systems_of(b).zero + math.nan
+    run, done = begin(m, M, b, task, how)
+    some_qlp, all_qlp = m.any(run.qlp), not m.any(m.negate(run.qlp))
+    least_budget = m.least(task.budget)
+    # Updating x and its directions costs less for BLOCK iterations at once. The rows that their
+    # coefficients stand for: the three as of the last time, then v_0 (or the last v), v_1, v_2, ...
+    unit = m.xp.eye(4 + BLOCK, dtype=m.xp.float64, device=run.rows.device)
+    j, k, more = 4, 0, m.any(run.running)
     while more:
         k += 1
+        task, S, Q, Y, rows = run.task, run.S, run.Q, run.Y, run.rows
         v, e = Q.v if M is None else m.where(task.dual, Q.u, Q.v), unit[j, :]
         rows[..., j, :] = v
-        pair = rows[..., j - 1 : j + 1, :] if M is None else xp.stack([Q.u_prev, Q.u], axis=-2)
+        pair = rows[..., j - 1 : j + 1, :] if M is None else m.xp.stack([Q.u_prev, Q.u], axis=-2)
         p, alpha = lanczos_product(m, A, k, Q, S.beta, pair)
         z, square = precondition(m, M, p)
-        S_prev, (S, t) = S, advance(m, k, S, alpha, m.sqrt(square))
-        was_qlp, qlp = qlp, qlp if all_qlp else S.A_cond >= how.trancond
-        tests = stopping_tests(m, k, n, S, t, task, least_budget, how)
-        stop = tests.residual | tests.cokernel | tests.null | tests.long | tests.ill
-        stop = (stop | tests.broken | tests.spent) & running
-        event = m.any(stop if all_qlp else stop | (qlp != was_qlp))
-        switch = event and not all_qlp and m.any(qlp != was_qlp)
+        S, t = advance(m, k, S, alpha, m.sqrt(square))
+        qlp = run.qlp if all_qlp else S.A_cond >= how.trancond
+
+        tests = stopping_tests(m, k, n, S, t, task, run.noted, least_budget, how)
+        stop = tests.residual | tests.cokernel | tests.singular | tests.null | tests.long
+        stop = (stop | tests.ill | tests.broken | tests.spent) & run.running
+        record = stop | (tests.note & run.running)
+        event = m.any(record if all_qlp else record | (qlp != run.qlp))
+        switch = event and not all_qlp and m.any(qlp != run.qlp)
         if some_qlp or switch:
-            qlp_iterations = qlp_iterations + m.where(qlp, m.one, m.zero)
+            run = run._replace(qlp_iterations=run.qlp_iterations + m.where(qlp, m.one, m.zero))
         if watch is not None:
-            x = solution(m, S_prev, t, Y, e, was_qlp, tests.broken, tests.broken)
-            x = m.put(done.x, combine(x, rows), running)
-            watch(x, m.put(blank, S.phi, running), m.put(blank, t.cokernel * S_prev.phi, running))
-        if event and m.any(stop):
-            short = tests.cokernel | tests.long | tests.ill
-            x = solution(m, S_prev, t, Y, e, was_qlp, short, tests.broken)
+            x = solution(m, run.S, t, Y, e, run.qlp, m.zero > m.one, tests.broken)
+            x = m.put(done.x, combine(x, rows), run.running)
+            r_norm, Ar_norm = S.phi, t.cokernel * run.S.phi
+            watch(k, x, m.put(blank, r_norm, run.running), m.put(blank, Ar_norm, run.running))
+        if event and m.any(record):
+            x = solution(m, run.S, t, Y, e, run.qlp, is_short(m, tests), tests.broken)
             x = combine(m.scale(m.where(tests.null, m.zero, m.one), x), rows)
-            ended = outcome_of(m, k, S_prev, S, t, tests, square, x, qlp_iterations)
-            done = Outcome(*(m.put(a, b, stop) for a, b in zip(done, ended, strict=True)))
-            running = running & m.negate(stop)
-            more = m.any(running)
+            ended = outcome_of(m, k, run.S, S, t, tests, square, x, run.qlp_iterations)
+            run, done = conclude(m, run, S, tests, stop, ended, done)
+            more = m.any(run.running)
             if not more:
                 break
 
         if switch or (some_qlp and not all_qlp):
-            Y = update(m, S_prev, t, Y, e, was_qlp, qlp)
+            Y = update(m, run.S, t, Y, e, run.qlp, qlp)
         else:
             Y = (qlp_update if all_qlp else minres_update)(m, t, Y, e)
         if switch:
             some_qlp, all_qlp = True, not m.any(m.negate(qlp))
         j += 1
         if j == 4 + BLOCK:
-            rows[..., :3, :], rows[..., 3, :] = xp.stack(list(Y), axis=-2) @ rows, v
-            Y, j = Vectors(*(m.scale(m.one, unit[i, :]) for i in range(3))), 4
+            rows[..., :3, :], rows[..., 3, :] = m.xp.stack(list(Y), axis=-2) @ rows, v
+            Y, j = own_rows(m, rows), 4
         i = m.one / m.maximum(S.beta, m.tiny)
         u = m.scale(i, p)
         Q = Q._replace(u_prev=Q.u, u=u, v=u if M is None else m.scale(i, z))
-        keep = m.survivors(running, tests.broken) if event else None
+        run = run._replace(S=S, Q=Q, Y=Y, qlp=qlp)
+        keep = m.survivors(run.running, tests.broken) if event else None
         if keep is not None:
             A, M = A.take(keep, p.shape[0]), None if M is None else M.take(keep, p.shape[0])
-            Q, rows, Y, S, task = (take_rows(keep, a) for a in (Q, rows, Y, S, task))
-            qlp, qlp_iterations, running = (
-                take_rows(keep, a) for a in (qlp, qlp_iterations, running)
-            )
+            run = take_rows(keep, run)
     return done, k
+
+
+def conclude(
+    m: Systems, run: Run, S: State, tests: Met, stop: Flag, ended: Outcome, done: Outcome
+) -> tuple[Run, Outcome]:
+    """Write down what the systems leave that stop, and the x of those that may be singular."""
+    # what was noted stands, unless the system has converged since, or has come closer to it
+    closer = tests.residual | (S.phi < 0.5 * run.noted_phi)
+    stands = run.noted & m.negate(tests.cokernel | (closer & m.negate(tests.singular)))
+    note = tests.note & run.running
+    new = (stop | note) & m.negate(stands)
+    done = Outcome(*(m.put(a, b, new) for a, b in zip(done, ended, strict=True)))
+    done = done._replace(
+        code=m.put(done.code, ended.code, stop),
+        iterations=m.put(done.iterations, ended.iterations, stop),
+        qlp_iterations=m.put(done.qlp_iterations, ended.qlp_iterations, stop),
+    )
+    run = run._replace(
+        noted=run.noted | note,
+        noted_phi=m.where(note, run.S.phi, run.noted_phi),
+        running=run.running & m.negate(stop),
+    )
+    return run, done
 
 
 def zero_rows(u: Array, n_rows: int) -> Array:
     """Return zeros of shape (..., n_rows, n)."""
     xp = array_namespace(u)
     return xp.zeros((*u.shape[:-1], n_rows, u.shape[-1]), dtype=u.dtype, device=u.device)
+
+
+def own_rows(m: Systems, rows: Array) -> Vectors:
+    """Return the coefficients of the first three rows."""
+    unit = m.xp.eye(3, 4 + BLOCK, dtype=rows.dtype, device=rows.device)
+    return Vectors(*(m.scale(m.one, unit[i, :]) for i in range(3)))
 
 
 def combine(coefficients: Array, rows: Array) -> Array:

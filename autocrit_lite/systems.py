@@ -53,8 +53,8 @@ class _One:
         return math.sqrt(a) if a >= 0.0 else math.nan
 
     def ratio(self, a: float, b: float) -> float:
-        """Return a / b, infinite if b = 0."""
-        return a / b if b else math.inf
+        """Return a / b, which is infinite or NaN if b = 0."""
+        return a / b if b else a * math.inf
 
     def maximum(self, a: float, b: float) -> float:
         return a if a >= b else b

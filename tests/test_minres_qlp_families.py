@@ -2,6 +2,7 @@
 
 import collections
 
+import array_api_strict
 import numpy as np
 import pytest
 import scipy.sparse
@@ -234,6 +235,24 @@ def test_an_operator_that_offers_take_is_asked_for_the_systems_that_go_on():
     np.testing.assert_allclose(result.x, np.linalg.solve(A, b[:, :, None])[:, :, 0], rtol=1e-8)
     assert sizes[0] == 7
     assert min(sizes) < 7
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_other_array_modules_and_devices(batch):
+    rng = np.random.default_rng(13)
+    A = np.stack([symmetric(rng, FAMILIES[name]) for name in ("indefinite", "singular")])
+    b = rng.standard_normal((2, 40))
+    if not batch:
+        A, b = A[1], b[1]
+    device = array_api_strict.Device("device1")
+    strict = minres_qlp(
+        array_api_strict.asarray(A, device=device),
+        array_api_strict.asarray(b, device=device),
+        rtol=1e-12,
+    )
+    assert strict.x.device == device
+    back = array_api_strict.asarray(strict.x, device=array_api_strict.Device("CPU_DEVICE"))
+    np.testing.assert_allclose(np.asarray(back), minres_qlp(A, b, rtol=1e-12).x, rtol=1e-6)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -4,6 +4,7 @@ import pytest
 
 from autocrit_lite import MLP, AutogradObjective, NetworkObjective
 from autocrit_lite.objectives import network_loss
+from autocrit_lite.optimizers import GradientDescent, train
 
 NET = MLP((3, 4, 2), activation="tanh")
 
@@ -244,3 +245,29 @@ def test_hessian_cost_grows_with_the_network_and_counts_the_paper_network_right(
     objective = NetworkObjective(net, X, X)
     assert np.isclose(objective.hessian_cost, expected, rtol=1e-14)
     assert np.isclose(objective.dense_product_cost, 552**2 / (1000 * product), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("loss", "activation"), [("mse", "linear"), ("cross_entropy", "swish")])
+def test_a_subset_is_the_loss_over_those_samples(loss, activation):
+    rng = np.random.default_rng(0)
+    net = MLP((4, 3, 3), activation)
+    X = rng.standard_normal((30, 4))
+    Y = rng.standard_normal((30, 3)) if loss == "mse" else rng.integers(0, 3, 30)
+    objective = NetworkObjective(net, X, Y, loss, l2=0.1)
+    assert objective.n_samples == 30
+    theta, rows = rng.standard_normal(net.n_parameters), np.array([3, 3, 28, 7])
+    value, _ = objective.subset(rows).value_and_gradient(theta)
+    assert float(value) == pytest.approx(
+        float(network_loss(net, theta, X[rows], Y[rows], loss, 0.1)), rel=1e-13
+    )
+
+
+def test_mini_batches_train_a_network():
+    rng = np.random.default_rng(0)
+    net = MLP((4, 3, 4), "linear")
+    X = rng.standard_normal((60, 4))
+    objective = NetworkObjective(net, X, X)
+    theta0 = 0.5 * rng.standard_normal(net.n_parameters)
+    trained = train(objective, theta0, GradientDescent(0.1), 300, rng=rng, batch_size=20)
+    before, after = (float(objective.value_and_gradient(t)[0]) for t in (theta0, trained.final))
+    assert after < 0.7 * before

@@ -1,9 +1,9 @@
 """The same losses and derivatives by autocrit_lite, autograd, JAX, PyTorch and curvlinops.
 
 Each peer is a function of a problem that returns, under "product", "gradient" and "Hessian", calls
-that compute them at the problem's point. As a program, with a peer's name, this times its calls.
-Each peer imports its library itself, and is to be timed in a process of its own: autocrit_lite, for
-one, changes how the C library hands out memory, from which autograd profits.
+that compute them at the problem's point. As a program, with the name of a peer and of a problem,
+this times the calls. Each peer imports its library itself, and is to be timed in its own process:
+autocrit_lite, for one, changes how the C library hands out memory, from which autograd profits.
 """
 
 import json
@@ -56,6 +56,7 @@ PROBLEMS = [
     Problem("32-32-4-2 swish", (32, 32, 4, 2), "swish", False, "cross_entropy", 1e-3, 50),
 ]
 
+OPERATIONS = ("gradient", "product", "Hessian")
 COLUMNS = 64
 """Columns of a Hessian at once, where a peer lets its user choose: all take many gigabytes."""
 
@@ -276,13 +277,13 @@ def matrix_product(n):
 
 
 def seconds(call):
-    """Return the result of a call, and the time of the fastest of those that fit in a second.
+    """Return the result of a call, and the time of the fastest of those that fit in half a second.
 
     The fastest is what the machine's other work disturbs least. A call of more than three seconds
     is made once; a shorter one not less than five times after a first.
     """
     times = []
-    while len(times) < 6 or sum(times) < 1.0:
+    while len(times) < 6 or sum(times) < 0.5:
         start = time.perf_counter()
         result = call()
         times.append(time.perf_counter() - start)
@@ -291,21 +292,21 @@ def seconds(call):
     return np.asarray(result), min(times[1:] or times)
 
 
-def main(name):
-    """Print, for each problem and operation of a peer, its seconds and v·g or v·Hv, as JSON."""
+def main(name, problem):
+    """Print, for each operation of a peer, its seconds and v·g or v·Hv, as JSON."""
+    calls = PEERS[name](problem)
+    *_, v = problem.data
     found = {}
-    for problem in PROBLEMS:
-        *_, v = problem.data
-        for operation, call in PEERS[name](problem).items():
-            result, time = seconds(call)
+    for operation in OPERATIONS:
+        if operation in calls:
+            result, time = seconds(calls[operation])
             while result.shape[:1] != v.shape:
                 result = result[0]  # of a batch, the problem's own point
             checksum = v @ result @ v if result.ndim == 2 else v @ result
-            found[f"{problem.name}, {operation}"] = [time, float(checksum)]
-    if name == "autocrit_lite":
-        found["matrix product"] = [seconds(matrix_product(1024))[1], 0.0]
+            found[operation] = [time, float(checksum)]
+    found["matrix product"] = [seconds(matrix_product(1024))[1], None]
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], next(problem for problem in PROBLEMS if problem.name == sys.argv[2]))

@@ -1,6 +1,6 @@
 """Time this package and its peers, and write figures/benchmarks.md.
 
-Each peer runs in a process of its own, first on one core and then on all.
+Each peer and network has a process of its own, first on one core and then on all.
 """
 
 import json
@@ -14,22 +14,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks.peers import PEERS, PROBLEMS  # noqa: E402
+from tests.benchmarks.peers import OPERATIONS, PEERS, PROBLEMS  # noqa: E402
 
 PROGRAM = Path(__file__).with_name("peers.py")
 LIBRARIES = ("numpy", "autograd", "jax", "jaxlib", "torch", "curvlinops-for-pytorch")
-OPERATIONS = ("product", "gradient", "Hessian")
 COLUMNS = [name for name in PEERS if "64 points" not in name]
 FIG_3 = "16-8-16-16 swish"
 INTRODUCTION = """\
 # Curvature: this package and its peers
 
-Milliseconds, the fastest of the rounds that fit in a second, and in brackets how many times as long
-as autocrit_lite. Each peer ran in a process of its own. N = 10,000 samples, 50 for the network
-32-32-4-2. A product by autocrit_lite, "JAX, linearized" and PyTorch's double backward reuses what
-one pass at the point has kept; the others start anew. The linear network is compressed to its
-second moments but in the column that says not. autocrit_lite makes the C library keep the memory
-that NumPy frees, which makes autograd faster too: "memory kept".
+Milliseconds, the fastest of the rounds that fit in half a second, and in brackets how many times as
+long as autocrit_lite. Each peer had a fresh process for each network. N = 10,000 samples, 50 for
+the network 32-32-4-2. A product by autocrit_lite, "JAX, linearized" and PyTorch's double backward
+reuses what one pass at the point has kept; the others start anew. The linear network is compressed
+to its second moments but in the column that says not. autocrit_lite makes the C library keep the
+memory that NumPy frees, which makes autograd faster too: "memory kept".
 """
 
 
@@ -40,21 +39,22 @@ def on_one_core():
 
 
 def measure(one_core):
-    """Return [seconds, checksum] by peer and by what was timed, on one core or on all."""
+    """Return [seconds, checksum] by peer and problem, then by operation."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     if one_core:
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     found = {}
     for name in PEERS:
         print(f"{name}, {'one core' if one_core else 'all cores'}", file=sys.stderr, flush=True)
-        output = subprocess.run(
-            [sys.executable, PROGRAM, name],
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            preexec_fn=on_one_core if one_core else None,
-        ).stdout
-        found[name] = json.loads(output)
+        for problem in PROBLEMS:
+            output = subprocess.run(
+                [sys.executable, PROGRAM, name, problem.name],
+                env=environment,
+                check=True,
+                stdout=subprocess.PIPE,
+                preexec_fn=on_one_core if one_core else None,
+            ).stdout
+            found[name, problem.name] = json.loads(output)
     return found
 
 
@@ -64,11 +64,10 @@ def comparison(found):
     yield "|---|---|" + "---:|" * len(COLUMNS)
     for problem in PROBLEMS:
         for operation in OPERATIONS:
-            what = f"{problem.name}, {operation}"
-            ours, _ = found["autocrit_lite"][what]
+            ours, _ = found["autocrit_lite", problem.name][operation]
             cells = [f"{1e3 * ours:.3g}"]
             for name in COLUMNS[1:]:
-                theirs, _ = found[name].get(what, (None, None))
+                theirs, _ = found[name, problem.name].get(operation, (None, None))
                 cells.append(f"{1e3 * theirs:.3g} (×{theirs / ours:.3g})" if theirs else "")
             yield f"| {problem.name} | {operation} | " + " | ".join(cells) + " |"
 
@@ -82,31 +81,33 @@ def compression(found):
         (64, "64 points", "64 points without compression"),
     ):
         for operation in OPERATIONS:
-            what = f"{PROBLEMS[0].name}, {operation}"
-            a, b = (1e6 / points * found[name][what][0] for name in (small, whole))
+            a, b = (
+                1e6 / points * found[name, PROBLEMS[0].name][operation][0]
+                for name in (small, whole)
+            )
             yield f"| {points} | {operation} | {a:.3g} | {b:.3g} | {b / a:.3g} |"
 
 
 def floor(found):
     """Return a sentence on the matrix-product floor of the dense Hessian of Fig. 3's network."""
-    rate = 1024**3 / found["autocrit_lite"]["matrix product"][0]  # multiply-adds a second
+    ours = found["autocrit_lite", FIG_3]
+    rate = 1024**3 / ours["matrix product"][0]  # multiply-adds a second
     least = 1.5 * 10_000 * 552**2 / rate
-    ours, _ = found["autocrit_lite"][f"{FIG_3}, Hessian"]
+    dense, _ = ours["Hessian"]
     return (
         f"A product of two 1024 × 1024 matrices ran at {2e-9 * rate:.1f} GFLOP/s, at which "
         f"1.5·N·n² multiply-adds of the network {FIG_3} take {1e3 * least:.0f} ms; its Hessian "
-        f"took {1e3 * ours:.0f} ms, {ours / least:.2f} times that."
+        f"took {1e3 * dense:.0f} ms, {dense / least:.2f} times that."
     )
 
 
 def disagreement(found):
     """Return the largest relative difference between a peer's results and this package's."""
-    ours = found["autocrit_lite"]
     return max(
-        abs(checksum / ours[what][1] - 1.0)
-        for peer in found.values()
-        for what, (_, checksum) in peer.items()
-        if what != "matrix product"
+        abs(checksum / found["autocrit_lite", problem][operation][1] - 1.0)
+        for (_, problem), operations in found.items()
+        for operation, (_, checksum) in operations.items()
+        if operation in OPERATIONS
     )
 
 
