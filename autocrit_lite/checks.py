@@ -87,10 +87,10 @@ def number(
         and (value < below or below == np.inf)
     )
     if not accepted:
-        bounds = [f"at least {at_least:g}"] * (at_least > -np.inf)
-        bounds += [f"above {above:g}"] * (above > -np.inf)
-        bounds += [f"at most {at_most:g}"] * (at_most < np.inf)
-        bounds += [f"below {below:g}"] * (below < np.inf)
+        bounds = [f"at least {at_least:g}"] * bool(at_least > -np.inf)
+        bounds += [f"above {above:g}"] * bool(above > -np.inf)
+        bounds += [f"at most {at_most:g}"] * bool(at_most < np.inf)
+        bounds += [f"below {below:g}"] * bool(below < np.inf)
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value!r}")
     return float(value)
 

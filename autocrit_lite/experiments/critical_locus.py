@@ -248,14 +248,18 @@ class CriticalLocus(Experiment):
         for chaotic in ("theta_start", "start_loss", "angle"):
             if chaotic in arrays:
                 return {chaotic: arrays[chaotic]}
-        return {name: array for name, array in arrays.items() if array.dtype.kind != "f"}
+        # whether Newton's method finds the manifold around a point may hang on rounding
+        counts = arrays.keys() - {"around"}
+        return {name: arrays[name] for name in counts if arrays[name].dtype.kind != "f"}
 
     @staticmethod
     def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
-        """Return the steps that runs took to leave, and the losses that finders ended at."""
+        """Return the steps that runs took to leave, and where searches and training ended."""
         if "steps" in arrays:
-            return {"steps": np.log(np.nan_to_num(arrays["steps"], nan=1e9).ravel() + 1.0)}
-        return {"loss": arrays["loss"]} if "loss" in arrays else {}
+            return {"steps": np.nan_to_num(arrays["steps"], nan=1e9).ravel()}
+        if "walk_loss_change" in arrays:
+            return {"loss": arrays["loss"]}
+        return {name: arrays[name] for name in ("trained_loss",) if name in arrays}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the tables, one for each part: its name is their dimension and their prefix."""
