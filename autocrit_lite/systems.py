@@ -238,4 +238,6 @@ def product_with(name: str, A: Any, b: Array | None = None) -> Product:
             raise ValueError(f"{name} must have shape {shapes}, not {tuple(A.shape)}")
     if A.ndim == 3:
         return Product(name, A, lambda v: (A @ v[:, :, None])[:, :, 0])
+    if isinstance(A, LinearOperator):
+        return Product(name, A, lambda v: A.matvec(v) if v.ndim == 1 else A.matmat(v.T).T)
     return Product(name, A, lambda v: A @ v if v.ndim == 1 else (A @ v.T).T)
