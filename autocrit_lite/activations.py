@@ -25,11 +25,13 @@ def _linear(z: Array, xp: ModuleType, second: bool) -> Derivatives:
 def _swish(z: Array, xp: ModuleType, second: bool) -> Derivatives:
     s = sigmoid(z, xp)
     f = z * s
-    u = (1.0 - s) * s
+    u = 1.0 - s
     if not second:
-        u *= z
+        # σ' = s + f (1 − s)
+        u *= f
         u += s
         return f, u, None
+    u *= s
     # σ' = s + zu and σ'' = u (2 + z (1 − 2s)) with u = s (1 − s) = s'
     first = z * u
     first += s

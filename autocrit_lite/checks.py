@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import array_api_compat
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import is_array_api_obj
 
 Array = Any
 """An array of NumPy, CuPy or any other library that follows the array API standard."""
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """Return the functions of the library that the arrays are of.
+
+    NumPy's own follow the standard from 2.1 on; the wrappers that array_api_compat has for older
+    versions would cost as much as a small network's matrix products.
+    """
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return np
+    return array_api_compat.array_namespace(*arrays)
 
 
 def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
@@ -22,7 +34,7 @@ def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
     ValueError
         If ``finite`` and one of them is NaN or infinite.
     """
-    if not is_array_api_obj(array):
+    if not isinstance(array, np.ndarray) and not is_array_api_obj(array):
         array = np.asarray(array)
         if array.dtype == np.float32 or not np.issubdtype(array.dtype, np.floating):
             raise TypeError(f"{name} must hold float64 numbers, not {array.dtype}")

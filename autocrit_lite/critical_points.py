@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import is_numpy_array
 from scipy.linalg import lapack
 
-from .checks import Array, float_array, number
+from .checks import Array, array_namespace, float_array, number
 from .reasons import Reason
 
 INDEX_TOLERANCE = 1e-5

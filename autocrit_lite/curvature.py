@@ -7,9 +7,10 @@ leading axes, if any, are those of the points and of the block of vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -56,9 +57,9 @@ class Problem:
 
     def matrices(self, theta: Array) -> list[Array]:
         """Return [W b], shape (..., out, in + bias), of each layer of theta (..., n)."""
-        found = []
+        found, batch = [], theta.shape[:-1]
         for (weights, biases), shape in zip(self.net.slices, self.net.shapes, strict=True):
-            W = self.xp.reshape(theta[..., weights], (*theta.shape[:-1], *shape))
+            W = self.xp.reshape(theta[..., weights], (*batch, *shape))
             if self.net.bias:
                 W = self.xp.concat([W, theta[..., biases, None]], axis=-1)
             found.append(W)
@@ -73,12 +74,19 @@ class Problem:
                 parts.append(M[..., n_in])
         return self.xp.concat(parts, axis=-1)
 
-    def ridge(self, theta: Array) -> Array:
-        """Return the curvature (...) of the ℓ2 penalty: 2λ/n, or NaN if θ is not finite.
+    def penalty(self, theta: Array) -> tuple[Array, Array]:
+        """Return the ℓ2 penalty (...) and its curvature 2λ/n, or NaN where ‖θ‖² overflows.
 
         Otherwise units that saturate or rectify could hide an infinite parameter.
         """
-        return 2.0 * self.l2 / theta.shape[-1] + 0.0 * self.xp.sum(theta, axis=-1)
+        squares = self.xp.vecdot(theta, theta)
+        ridge = 2.0 * self.l2 / theta.shape[-1] + 0.0 * squares
+        return 0.5 * ridge * squares, ridge
+
+    @cached_property
+    def transpose(self) -> Callable[[Array], Array]:
+        """Return a matrix's transpose; the attribute costs less, but not every library has it."""
+        return attrgetter("mT") if self.xp is np else self.xp.matrix_transpose
 
     @cached_property
     def n_samples(self) -> int:
@@ -146,7 +154,7 @@ def forward_backward(
 
     Without ``second`` the state lacks σ'', and is of no use but to be dropped.
     """
-    xp, widths = problem.xp, problem.net.layers
+    xp, widths, transpose = problem.xp, problem.net.layers, problem.transpose
     activation = DERIVATIVES[problem.net.activation]
     a, first, curved = [samples.inputs], [], []
     z = W[0] @ a[0]
@@ -163,17 +171,17 @@ def forward_backward(
         z = M @ f
     value, d, output = problem.loss(z, samples.targets)
     if second and problem.by_moments:
-        output = a[-1] @ xp.matrix_transpose(a[-1])
+        output = a[-1] @ transpose(a[-1])
     # backward: δ = ∂f/∂z, and e = Wᵀδ = ∂f/∂σ below
     delta = [d]
     for layer in range(len(W) - 1, 0, -1):
-        e = xp.matrix_transpose(W[layer][..., : widths[layer]]) @ d
+        e = transpose(W[layer][..., : widths[layer]]) @ d
         if second:
             curved[layer - 1] *= e
         e *= first[layer - 1]
         d = e
         delta.insert(0, d)
-    gradient = [d @ xp.matrix_transpose(x) for d, x in zip(delta, a, strict=True)]
+    gradient = [d @ transpose(x) for d, x in zip(delta, a, strict=True)]
     return value, gradient, State(a, delta, first, curved, output)
 
 
@@ -185,7 +193,7 @@ def tangent_passes(
     This is the R-operator of Pearlmutter (1994). Without ``exact`` it keeps the Gauss-Newton part
     alone: the network is taken to be linear in θ.
     """
-    xp, last = problem.xp, len(W) - 1
+    transpose, last = problem.transpose, len(W) - 1
     weights = [M[..., :n_in] for M, n_in in zip(W, problem.net.layers, strict=False)]
     # forward: ż = V a + W ȧ and ȧ = σ'∘ż
     zdots: list[Array] = []
@@ -201,10 +209,10 @@ def tangent_passes(
     # backward: from δ̇ the product δ̇ aᵀ + δ ȧᵀ, and ė = Wᵀδ̇ + Vᵀδ below
     product: list[Array] = []
     for layer in range(last, -1, -1):
-        W_T = xp.matrix_transpose(weights[layer])
+        W_T = transpose(weights[layer])
         if layer == last and problem.by_moments:
             # δ̇ = ż = V a + W ȧ, which need not be formed
-            a_T = xp.matrix_transpose(state.a[last])
+            a_T = transpose(state.a[last])
             G = V[last] @ state.output + weights[last] @ (adots[-1] @ a_T)
             edot = (W_T @ V[last]) @ state.a[last]
             edot += (W_T @ weights[last]) @ adots[-1]
@@ -218,13 +226,13 @@ def tangent_passes(
                 if exact:
                     zdots[layer] *= state.second[layer]
                     ddot += zdots[layer]
-            G = ddot @ xp.matrix_transpose(state.a[layer])
+            G = ddot @ transpose(state.a[layer])
             if layer:
                 edot = W_T @ ddot
         if exact and layer:
             n_in = weights[layer].shape[-1]
-            G[..., :n_in] += state.delta[layer] @ xp.matrix_transpose(adots[layer - 1])
-            edot += xp.matrix_transpose(V[layer][..., :n_in]) @ state.delta[layer]
+            G[..., :n_in] += state.delta[layer] @ transpose(adots[layer - 1])
+            edot += transpose(V[layer][..., :n_in]) @ state.delta[layer]
         product.insert(0, G)
     return product
 
@@ -239,32 +247,36 @@ def add_to(sums: list[Array], terms: list[Array]) -> list[Array]:
 @quiet
 def evaluate(problem: Problem, theta: Array, second: bool) -> tuple[Array, Array, list[Group]]:
     """Return loss (...) and gradient (..., n) at theta (..., n), and with ``second`` the states."""
-    xp = problem.xp
-    value = xp.empty(theta.shape[:-1], dtype=xp.float64, device=problem.device)
-    gradient = xp.empty(theta.shape, dtype=xp.float64, device=problem.device)
-    groups = []
+    if theta.shape[0] == 0:
+        return theta[:, 0], theta, []
+    values, gradients, groups = [], [], []
     for points in parts(theta.shape[:-1], problem.at_once):
-        here = theta[(*points, ...)]
-        W, states, values = problem.matrices(here), [], problem.constant
-        gradients: list[Array] = []
+        here = theta[(*points, ...)] if points else theta
+        W, states, value = problem.matrices(here), [], problem.constant
+        sums: list[Array] = []
         for samples in problem.chunks:
             f, g, state = forward_backward(problem, W, samples, second)
-            values = values + f
-            gradients = add_to(gradients, g)
+            value = value + f
+            sums = add_to(sums, g)
             if second:
                 states.append(state)
-        ridge = problem.ridge(here)
-        penalty = 0.5 * ridge * xp.sum(here * here, axis=-1)
-        value[(*points, ...)] = problem.scale * values + penalty
-        gradient[(*points, ...)] = (
-            problem.scale * problem.flatten(gradients) + ridge[..., None] * here
-        )
+        penalty, ridge = problem.penalty(here)
+        gradient = problem.flatten(sums)
+        gradient *= problem.scale
+        gradient += ridge[..., None] * here
+        values.append(problem.scale * value + penalty)
+        gradients.append(gradient)
         groups.append(Group(points, W, states))
-    return value, gradient, groups
+    return joined(problem, values), joined(problem, gradients), groups
+
+
+def joined(problem: Problem, arrays: list[Array]) -> Array:
+    """Return the arrays of successive points as one."""
+    return arrays[0] if len(arrays) == 1 else problem.xp.concat(arrays, axis=0)
 
 
 def parts(shape: Sequence[int], size: int) -> list[tuple[slice, ...]]:
-    """Return indices of up to ``size`` rows of a batch of that shape; one index if it has none."""
+    """Return indices of up to ``size`` rows of a batch of that shape: one index if it has none."""
     if not shape:
         return [()]
     return [(slice(i, min(i + size, shape[0])),) for i in range(0, shape[0], size)]
@@ -283,7 +295,7 @@ class NetworkLinearization:
     def __init__(self, problem: Problem, theta: Array) -> None:
         self._problem = problem
         theta = problem.xp.asarray(theta, copy=True)  # of which the states hold views
-        self._ridge = problem.ridge(theta)
+        _, self._ridge = problem.penalty(theta)
         self.value, self.gradient, self._groups = evaluate(problem, theta, second=True)
 
     def hvp(self, v: Array) -> Array:

@@ -23,7 +23,8 @@ class SquaredError:
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         """Return the sum over samples (...), the gradient in z, and what ``curvature`` needs."""
         r = z - y
-        return 0.5 * self.xp.sum(self.xp.vecdot(r, r), axis=-1), r, r
+        flat = self.xp.reshape(r, (*r.shape[:-2], -1))
+        return 0.5 * self.xp.vecdot(flat, flat), r, r
 
     def curvature(self, output: Array, zdot: Array) -> Array:
         """Return the second derivative in z times ``zdot``."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import is_array_api_obj
 
-from .checks import Array, float_array, integer, number
+from .checks import Array, array_namespace, float_array, integer, number
 from .minres_qlp_pass import (
     KEEP_BASIS_UP_TO,
     RUNNING,

@@ -10,9 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace
-
-from .checks import Array
+from .checks import Array, array_namespace
 from .minres_qlp_recurrences import (
     State,
     Step,

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import autograd.numpy as anp
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+from array_api_compat import device, is_array_api_obj, is_numpy_array
 from autograd import make_hvp, value_and_grad
 
-from .checks import Array, float_array, integer, number, one_of, theta_array
+from .checks import Array, array_namespace, float_array, integer, number, one_of, theta_array
 from .curvature import NetworkLinearization, Problem, evaluate
 from .dense_hessian import dense_cost, dense_product_cost
 from .losses import LOSSES

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import device, is_numpy_array
 
-from .checks import Array, float_array, generator, integer, number, theta_array
+from .checks import Array, array_namespace, float_array, generator, integer, number, theta_array
 from .finders.rows import to_numpy
 from .objectives import Objective
 from .reasons import Reason

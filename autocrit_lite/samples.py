@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from .checks import Array
+from .checks import Array, array_namespace
 
 
 class Samples(NamedTuple):

@@ -7,9 +7,9 @@ entropy of the eigenvectors that the points keep says how unevenly (at most logâ
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import device, is_numpy_array
 
-from .checks import Array, float_array, generator, integer, number
+from .checks import Array, array_namespace, float_array, generator, integer, number
 from .optimizers import Trajectory
 
 

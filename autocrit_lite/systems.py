@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator
 
-from .checks import Array, float_array
+from .checks import Array, array_namespace, float_array
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..checks import Array, float_array, integer, number, theta_array
+from ..checks import Array, array_namespace, float_array, integer, number, theta_array
 from ..objectives import Linearization, Objective
 from .rows import dot, indices, put, take
 from .trace import DIRECTION_SCALARS, GOES_ON, ITERATE_SCALARS, FinderStopReason, Trace

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
-from ..checks import Array, number
+from ..checks import Array, array_namespace, number
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import CARRY, ResidualSearch, Search, SearchState, minimize_along, stop_reasons

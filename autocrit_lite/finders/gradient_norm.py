@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..checks import Array, number, one_of
+from ..checks import Array, array_namespace, number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import backtrack, stop_reasons

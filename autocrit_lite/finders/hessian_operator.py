@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..checks import Array, integer, number, one_of
+from ..checks import Array, array_namespace, integer, number, one_of
 from ..minres_qlp import MinresQLPResult, minres_qlp
 from ..objectives import Linearization, Objective
 from .rows import take

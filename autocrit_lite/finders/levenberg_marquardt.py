@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from ..checks import Array, number, one_of
+from ..checks import Array, array_namespace, number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options

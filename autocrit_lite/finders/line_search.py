@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..checks import Array, number, one_of
+from ..checks import Array, array_namespace, number, one_of
 from ..objectives import Objective
 from .rows import dot, indices, put, take
 from .trace import GOES_ON, FinderStopReason

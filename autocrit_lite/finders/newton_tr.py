@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
-from ..checks import Array, number, one_of
+from ..checks import Array, array_namespace, number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options

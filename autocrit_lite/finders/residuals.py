@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ..checks import Array
+from ..checks import Array, array_namespace
 from .rows import norm
 
 

@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_cupy_array, is_numpy_array
+from array_api_compat import device, is_cupy_array, is_numpy_array
 
-from ..checks import Array
+from ..checks import Array, array_namespace
 
 T = TypeVar("T")
 

@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
-from ..checks import Array, integer, number
+from ..checks import Array, array_namespace, integer, number
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import Search, stop_reasons

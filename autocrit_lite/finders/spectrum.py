@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..checks import Array
+from ..checks import Array, array_namespace
 from ..objectives import Linearization
 from .residuals import relative_residuals
 from .rows import norm, take

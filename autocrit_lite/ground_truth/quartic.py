@@ -33,9 +33,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from array_api_compat import array_namespace
-
-from ..checks import Array, float_array, theta_array
+from ..checks import Array, array_namespace, float_array, theta_array
 
 CRITICAL_POINT = (-3.0, 0.0)
 """The only critical point, the minimum of f."""
