@@ -43,6 +43,12 @@ class Coverage(AutoencoderExperiment):
         at_least=1,
     )
     starts: int = setting(10, "chosen by us: from each trajectory", at_least=1)
+    max_iterations: int = setting(
+        1000, "chosen by us, so that few Newton runs are cut short", at_least=1
+    )
+    maxit: int = setting(
+        64, "chosen by us: solved further, more runs stall and each takes longer", at_least=1
+    )
     sigmas: tuple[float, ...] = setting(
         (0.0, 0.01, 0.1, 1.0), "Frye et al. 2019, 4.3, and a larger one", at_least=0.0
     )
@@ -59,6 +65,7 @@ class Coverage(AutoencoderExperiment):
             "sigmas": self.sigmas,
             "max_iterations": self.max_iterations,
             "rtol": self.rtol,
+            "maxit": self.maxit,
         }
         return [[{**shared, "group": group} for group in range(self.groups)]]
 
@@ -67,18 +74,16 @@ class Coverage(AutoencoderExperiment):
         """Train the trajectories of a group and search from all kinds of starts."""
         training, group = configuration["train"], configuration["group"]
         all_starts = train_and_sample(training, key=(3, group))["theta_start"]
-        found: dict[str, list[list[Array]]] = {name: [] for name in KEPT}
+        sigmas = np.array(configuration["sigmas"])
+        found = []
         for scheme, starts in enumerate(all_starts):
             starts = starts.reshape(-1, starts.shape[-1])
             (rng,) = generators(training["seed"], (4, group, scheme), 1)
-            noise = rng.standard_normal(starts.shape)
-            cells = [
-                search(configuration, starts, starts + sigma * noise)
-                for sigma in configuration["sigmas"]
-            ]
-            for name in KEPT:
-                found[name].append([cell[name] for cell in cells])
-        return {name: np.array(arrays) for name, arrays in found.items()}
+            noisy = starts + sigmas[:, None, None] * rng.standard_normal(starts.shape)
+            # all σ in one batch, for speed
+            cells = search(configuration, np.tile(starts, (len(sigmas), 1)), np.concatenate(noisy))
+            found.append({name: cells[name].reshape(noisy.shape[:-1]) for name in KEPT})
+        return {name: np.stack([cells[name] for cells in found]) for name in KEPT}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimensions scheme, sigma, run; and the true points'."""

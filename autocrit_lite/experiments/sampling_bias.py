@@ -127,7 +127,12 @@ def search(configuration: Configuration, starts: Array, noisy: Array) -> dict[st
     """
     objective, points = problem(configuration["train"])
     trace = newton_mr(
-        objective, noisy, configuration["max_iterations"], configuration["rtol"], **FRYE_2019
+        objective,
+        noisy,
+        configuration["max_iterations"],
+        configuration["rtol"],
+        maxit=configuration.get("maxit"),
+        **FRYE_2019,
     )
     found = points.identify(trace.theta)
     loss, index, _ = describe(objective, points, trace.theta)
