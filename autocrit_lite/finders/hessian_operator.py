@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ class HessianOperator:
     """v ↦ Hv for the Hessians H at a batch of points, for a linear solver.
 
     Products are made one by one until they have cost as much as forming the dense Hessian, by
-    counting, then with the dense matrix. That changes no result beyond rounding and, unlike the
+    counting, then with the dense matrix; or with that from the start, if the solves are expected to
+    be so long that this costs less. That changes no result beyond rounding and, unlike the
     clock, no repetition of a run. Where an objective says that a product with the dense matrix is
     no cheaper (``objective.dense_product_cost`` of 1 or more; 0 if it does not say), as with few
     samples, the matrix is never formed.
@@ -39,6 +41,8 @@ class HessianOperator:
         The loss, linearised at ``theta``.
     dense : {"auto", True, False}
         True: dense from the start. False: never dense. "auto": as above, for n up to 4096.
+    expected : array (A,), optional
+        How many products each solve is expected to need.
     """
 
     def __init__(
@@ -47,26 +51,29 @@ class HessianOperator:
         theta: Array,
         point: Linearization,
         dense: Dense = "auto",
-        made: int = 0,
-        matrix: Array | None = None,
+        expected: Array | None = None,
     ) -> None:
         self._objective = objective
         self._theta = theta
         self._point = point
-        self._dense = one_of("dense", dense, DENSE)
-        self.made = made
         self._dense_product_cost = getattr(objective, "dense_product_cost", 0.0)
-        self.matrix = point.hessian() if dense is True and matrix is None else matrix
+        self._patience = self._products_before_dense(one_of("dense", dense, DENSE), expected)
+        self.made = 0
+        self.matrix = point.hessian() if dense is True else None
 
-    @property
-    def _patience(self) -> float:
-        """How many products are made before the matrix is."""
-        if self._dense is True:
+    def _products_before_dense(self, dense: Dense, expected: Array | None) -> float:
+        """Return how many products are made before the matrix is."""
+        if dense is True:
             return 0.0
         is_small = self._theta.shape[-1] <= LARGEST_AUTO
-        if self._dense == "auto" and is_small and self._dense_product_cost < 1.0:
-            return self._objective.hessian_cost
-        return float("inf")
+        if dense is False or not is_small or self._dense_product_cost >= 1.0:
+            return float("inf")
+        cost = self._objective.hessian_cost
+        if expected is not None:
+            xp = array_namespace(expected)
+            if float(xp.mean(xp.where(expected > cost, 2.0 * cost, expected))) > cost:
+                return 0.0
+        return cost
 
     def __call__(self, v: Array) -> Array:
         """Return Hv (A, n) for v (A, n)."""
@@ -79,12 +86,13 @@ class HessianOperator:
 
     def take(self, rows: Array) -> HessianOperator:
         """Return the operator of the points ``rows`` (k,) alone."""
-        theta = take(self._theta, rows)
+        part = copy(self)
+        part._theta = take(self._theta, rows)
         if self.matrix is None:
-            point, matrix = self._objective.linearize(theta), None
+            part._point = self._objective.linearize(part._theta)
         else:
-            point, matrix = self._point, take(self.matrix, rows)
-        return HessianOperator(self._objective, theta, point, self._dense, self.made, matrix)
+            part.matrix = take(self.matrix, rows)
+        return part
 
     def cost(self, products: Array) -> Array:
         """Return what so many ``products`` (A,) at this point cost, in products.

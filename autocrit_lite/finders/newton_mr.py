@@ -23,6 +23,13 @@ FRYE_2019: Mapping[str, Any] = MappingProxyType({"rho": 1e-4, "rho_unit": None})
 
 
 @dataclass(frozen=True)
+class NewtonState(SearchState):
+    """The step lengths, and how many iterations (A,) the last solves took."""
+
+    solver_iterations: Array
+
+
+@dataclass(frozen=True)
 class NewtonMR:
     """The finder behind ``newton_mr``, to be run by ``driver.find``."""
 
@@ -30,16 +37,17 @@ class NewtonMR:
     solver: Mapping[str, Any]
     dense: Dense
 
-    def init(self, objective: Objective, theta: Array) -> SearchState:
+    def init(self, objective: Objective, theta: Array) -> NewtonState:
         """Return the state at the starts theta (A, n)."""
-        return self.search.init(objective, theta)
+        step_size = self.search.init(objective, theta).step_size
+        return NewtonState(step_size, 0.0 * step_size)
 
     def step(
-        self, objective: Objective, theta: Array, point: Linearization, state: SearchState
+        self, objective: Objective, theta: Array, point: Linearization, state: NewtonState
     ) -> Step:
         """Return what a step from theta (A, n) does."""
         g = point.gradient
-        H = HessianOperator(objective, theta, point, self.dense)
+        H = HessianOperator(objective, theta, point, self.dense, state.solver_iterations)
         solution = solve(H, -g, self.solver)
         p = solution.x
         Hp = H(p)
@@ -57,9 +65,9 @@ class NewtonMR:
         }
         if self.dense is True:
             record |= frobenius_residuals(H.matrix, p, Hp + g, g)
-        return Step(
-            search.theta, self.search.next_state(search), stop_reasons(search, theta, p), record
-        )
+        step_size = self.search.next_state(search).step_size
+        next_state = NewtonState(step_size, solution.iterations)
+        return Step(search.theta, next_state, stop_reasons(search, theta, p), record)
 
 
 def newton_mr(
@@ -115,7 +123,8 @@ def newton_mr(
         rounding, as in both papers.
     dense : {"auto", True, False}
         Whether the solver's products are made with the dense Hessian: "auto", once as many have
-        been made at a point as the matrix costs (for n up to 4096). With True the trace also has
+        been made at a point as the matrix costs, and from the start of a point if the solve before
+        took that long (for n up to 4096). With True the trace also has
         the residuals in the Frobenius norm.
     record_theta : bool
         Whether to keep all iterates in ``trace.thetas``.

@@ -210,8 +210,10 @@ def test_products_are_counted(dense):
     assert trace.products[-1] == counted
     assert (np.diff(trace.products) > 0).all()
     if dense == "auto":
+        # the first solve begins without the matrix, the others with it, as the first was long
         assert objective.hessians == 4
-        assert objective.products == 4 * 6
+        assert objective.products == 6
+        assert trace.solver_iterations[0] > 6
     np.testing.assert_allclose(
         trace.theta, newton_mr(objective.objective, theta0, 4, rtol=1e-8).theta, rtol=1e-9
     )
