@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ..checks import Array, one_of
+from ..critical_points import residual_indices
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
 from .line_search import CARRY, ResidualSearch, SearchState, stop_reasons
-from .residuals import frobenius_residuals
 from .rows import dot, norm
 from .trace import Trace
 
@@ -64,7 +64,9 @@ class NewtonMR:
             "products": H.cost(solution.iterations + (SOLVE_PRODUCTS + 1.0)),
         }
         if self.dense is True:
-            record |= frobenius_residuals(H.matrix, p, Hp + g, g)
+            frobenius = residual_indices(H.matrix, g, p)
+            record["relative_residual_frobenius"] = frobenius.relative_residual
+            record["relative_cokernel_residual_frobenius"] = frobenius.relative_cokernel_residual
         step_size = self.search.next_state(search).step_size
         next_state = NewtonState(step_size, solution.iterations)
         return Step(search.theta, next_state, stop_reasons(search, theta, p), record)

@@ -8,7 +8,6 @@ from array_api_compat import device
 
 from ..checks import Array, array_namespace
 from ..objectives import Linearization
-from .residuals import relative_residuals
 from .rows import norm, take
 
 # chosen by us: a hundred times the unit rounding error
@@ -114,3 +113,26 @@ def lanczos(point: Linearization, steps: int) -> Spectrum:
     T = xp.where(finite[:, :, None], 0.5 * (T + xp.matrix_transpose(T)), 0.0)
     values, vectors = xp.linalg.eigh(T)
     return Spectrum(xp.where(finite, values, xp.nan), xp.matrix_transpose(V) @ vectors)
+
+
+def relative_residuals(
+    hessian_norm: Array, direction: Array, residual: Array, hessian_residual: Array, gradient: Array
+) -> tuple[Array, Array]:
+    """Return r = ‖ρ‖ / (‖H‖‖p‖ + ‖g‖) and r_H = ‖Hρ‖ / (‖H‖‖ρ‖) of the residual ρ = Hp + g.
+
+    These are the residual indices of Frye et al. 2021, A.4, from products that are known already.
+    Where ρ = 0 there is no co-kernel residual either, and r_H is 0.
+
+    Parameters
+    ----------
+    hessian_norm : array (A,)
+        ‖H‖, in whichever norm.
+    direction, residual, hessian_residual, gradient : array (A, n)
+        p, ρ, Hρ and g.
+    """
+    xp = array_namespace(gradient)
+    size = norm(residual)
+    relative = size / (hessian_norm * norm(direction) + norm(gradient))
+    scale = hessian_norm * size
+    cokernel = norm(hessian_residual) / xp.where(scale > 0.0, scale, 1.0)
+    return relative, cokernel
