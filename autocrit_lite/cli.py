@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, archive, claims, paths
+from . import __version__, archive, claims, mnist, paths
 from .checks import one_of
 from .experiments import REGISTRY, Experiment, FailedTasksError, MissingResultsError
 from .experiments.base import PROFILES, require_device
@@ -33,6 +33,7 @@ examples:
   autocrit-lite claims --format markdown
   autocrit-lite verify quartic --sample 2
   autocrit-lite archive quartic
+  autocrit-lite data fetch mnist
 
 Results are written to the folder AUTOCRIT_LITE_RESULTS, by default results/ of the checkout.
 A run that was stopped goes on where it was when it is started again.
@@ -140,6 +141,13 @@ def build_parser() -> Parser:
     text = "pack the stored paper-scale results of an experiment into data/archive/"
     sub = verb("archive", archive_command, text)
     sub.add_argument("name", metavar="NAME")
+
+    text = "download the original data, which only some experiments need"
+    sub = verb("data", data_command, text)
+    sub.add_argument("action", choices=("fetch",), help="download what is missing; verify all")
+    sub.add_argument("name", choices=("mnist",), help="the 70,000 images, 12 MB")
+    text = f"default: mnist/ in {paths.DATA_VARIABLE}, or else in data/ of the checkout"
+    sub.add_argument("--folder", type=Path, help=text)
     return parser
 
 
@@ -288,6 +296,16 @@ def archive_command(parsed: argparse.Namespace) -> int:
         )
     for path in archive.pack(archive_folder(), kind.name, "paper", records):
         print(f"{path}  {path.stat().st_size:,} bytes")
+    return DONE
+
+
+def data_command(parsed: argparse.Namespace) -> int:
+    """Download the files of MNIST that are missing, and verify all of them."""
+    try:
+        for path in mnist.fetch(parsed.folder):
+            print(f"{path}  {path.stat().st_size:,} bytes, verified")
+    except ValueError as error:
+        return _complain(error, FAILED)
     return DONE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 RESULTS_VARIABLE = "AUTOCRIT_LITE_RESULTS"
 FIGURES_VARIABLE = "AUTOCRIT_LITE_FIGURES"
+DATA_VARIABLE = "AUTOCRIT_LITE_DATA"
 
 
 def checkout() -> Path:
@@ -46,6 +47,17 @@ def archive() -> Path | None:
         return checkout() / "data" / "archive"
     except FileNotFoundError:
         return None
+
+
+def mnist() -> Path:
+    """Return the folder of MNIST's files: mnist/ in AUTOCRIT_LITE_DATA or in ./data."""
+    named = os.environ.get(DATA_VARIABLE)
+    if named:
+        return Path(named).absolute() / "mnist"
+    try:
+        return checkout() / "data" / "mnist"
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; or name a folder in {DATA_VARIABLE}") from None
 
 
 def notebooks() -> dict[str, Path]:

@@ -36,7 +36,7 @@ def growth(
         ax.plot(width, values, color=colors[name], lw=1.2, ls="--")
     for name, values in measured.items():
         ax.plot(width, values, "o", color=colors[name], ms=4, label=name)
-    ax.set(xlabel="width $m$", ylabel="dimension")
+    ax.set(xlabel="width $m$", ylabel="dimension", xticks=width)
 
 
 def zeros_against_promise(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from .base import Experiment, FailedTasksError, MissingResultsError, setting
 from .coverage import Coverage
+from .critical_locus import CriticalLocus
 from .linear_autoencoder import LinearAutoencoder
 from .quartic import Quartic
 from .results import Measured, Results
 from .sampling_bias import SamplingBias
 
-KINDS: tuple[type[Experiment], ...] = (Quartic, LinearAutoencoder, SamplingBias, Coverage)
+KINDS: tuple[type[Experiment], ...] = (
+    Quartic,
+    LinearAutoencoder,
+    SamplingBias,
+    Coverage,
+    CriticalLocus,
+)
 
 REGISTRY = {kind.name: kind for kind in KINDS}
 """The experiments by name."""

@@ -78,6 +78,7 @@ class CriticalLocus(Experiment):
         "plane_samples": 1000,
         "plane_points": 3,
         "search_distances": (1.0,),
+        "search_runs": 2,
     }
 
     dimension_networks: tuple[tuple[int, ...], ...] = setting(
@@ -130,15 +131,14 @@ class CriticalLocus(Experiment):
     rate: float = setting(0.05, "chosen by us", above=0.0)
     limit: int = setting(200_000, "chosen by us: steps until a run is given up", at_least=1)
     cubic_starts: int = setting(100, "chosen by us: at each distance", at_least=1)
-    data: str = setting(
-        "gaussian", "a stand-in for the images of Frye et al. 2021, Fig. 3", choices=tuple(DATA)
-    )
+    data: str = setting("digits", "Frye et al. 2021, Fig. 3", choices=tuple(DATA))
     plane_samples: int = setting(10_000, "Frye et al. 2021, A.1", at_least=100)
     plane_points: int = setting(9, "chosen by us: of each kind", at_least=1)
     search_distances: tuple[float, ...] = setting(
         (1.0, 3.0), "chosen by us: of Newton-MR's starts from a locus", above=0.0
     )
-    search_iterations: int = setting(60, "chosen by us: enough to reach ‖g‖² < 1e-8", at_least=1)
+    search_runs: int = setting(8, "chosen by us: of Newton-MR's starts from training", at_least=1)
+    search_iterations: int = setting(60, "chosen by us: enough near the loci", at_least=1)
     seed: int = setting(0, "chosen by us")
 
     def check(self) -> None:
@@ -228,14 +228,19 @@ class CriticalLocus(Experiment):
 
     def _plane_tasks(self) -> list[dict[str, Any]]:
         shared = {"part": "plane", "data": self.data, "plane_samples": self.plane_samples}
-        search = {**shared, "points": "found", "max_iterations": self.search_iterations, "size": 1}
         exact = {**shared, "locus": "", "size": self.plane_points}
-        searches = [
-            {**search, "locus": name, "distance": distance}
+        search = {**shared, "max_iterations": self.search_iterations, "size": 1}
+        trained = {**search, "points": "trained", "locus": ""}
+        near = [
+            {**search, "points": "found", "locus": name, "distance": distance}
             for distance in self.search_distances
             for name in LOCI
         ]
-        return searches + [{**exact, "points": points} for points in POINTS]
+        return [
+            *[trained] * self.search_runs,
+            *near,
+            *[{**exact, "points": points} for points in POINTS],
+        ]
 
     @staticmethod
     def compute(configuration: Configuration, read: Read) -> dict[str, Array]:

@@ -6,17 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 from autograd import grad
-from scipy.optimize import brentq
 
 from ..checks import Array
-from ..datasets import gaussian
+from ..datasets import gaussian, small_digits
 from ..finders import newton_mr
 from ..ground_truth import critical_locus as locus
 from ..ground_truth.cubic import Cubic
 from ..ground_truth.neighbourhood import displace
+from ..initialization import initial_theta
 from ..networks import ACTIVATIONS, MLP
 from ..objectives import NetworkObjective, Objective
-from ..optimizers import GradientDescent, NoisySGD, PerturbedGradientDescent, Rule, train
+from ..optimizers import (
+    GradientDescent,
+    Momentum,
+    NoisySGD,
+    PerturbedGradientDescent,
+    Rule,
+    train,
+)
 from .base import Configuration
 from .locus_points import generator
 
@@ -44,6 +51,12 @@ FRYE = MLP((16, 8, 16, 16), "swish")
 
 LOCI: dict[str, tuple[int, ...]] = {"S_1": (1,), "S_2": (2,), "C_12": (1, 2)}
 """All loci of that network."""
+
+SEARCHED = ("found", "trained")
+"""The kinds of points that Newton-MR searches for: from near the loci, and from training."""
+
+HIGH = 0.9
+"""Searches start from iterates of training with a loss above this."""
 
 CUTOFFS = (1e-7, 1e-5, 1e-3)
 """Eigenvalues below minus these count for the index; Frye et al. 2021, A.2, take 1e-5."""
@@ -176,31 +189,63 @@ def cubic(configuration: Configuration) -> dict[str, Array]:
 # --- Frye's plane (Frye et al. 2021, Fig. 3D) ---
 
 
+def digits(rng: np.random.Generator, n_samples: int) -> Array:
+    """Return the images of Fig. 3, (n_samples, 16); nothing in them is random."""
+    return small_digits(n_samples=n_samples)[0]
+
+
 def gaussian_data(rng: np.random.Generator, n_samples: int) -> Array:
-    """Return z-scored Gaussian samples (n_samples, 16): a stand-in for Fig. 3's images."""
+    """Return z-scored Gaussian samples (n_samples, 16), to compare with."""
     X = gaussian(rng, n_samples)
     return X / X.std(axis=0)
 
 
-DATA: dict[str, Callable[[np.random.Generator, int], Array]] = {"gaussian": gaussian_data}
-"""Inputs, which are the targets too, by name."""
+DATA: dict[str, Callable[[np.random.Generator, int], Array]] = {
+    "digits": digits,
+    "gaussian": gaussian_data,
+}
+"""Inputs with mean 0 and variance 1, which are the targets too, by name."""
 
 
 def plane(configuration: Configuration) -> dict[str, Array]:
-    """Return a row for each of some points at the loss of the constant mean output."""
+    """Return a row for each of some points near the loss of the constant mean output.
+
+    ``residual`` is r at the last iterate of a search that has a direction, NaN at exact points.
+    """
     X = DATA[configuration["data"]](generator(configuration, 0), configuration["plane_samples"])
     rng = generator(configuration)
-    objective = NetworkObjective(FRYE, X, X)
-    if configuration["points"] == "found":
-        layers = LOCI[configuration["locus"]]
-        starts = locus.sample(FRYE, X, layers, rng, size=configuration["size"])
-        fixed = [f"{letter}_{k}" for letter in "Mb" for k in (1, 2, 3)]
-        starts = displace(FRYE, starts, fixed, configuration["distance"], rng)
-        # the settings of Fig. 3, but for the number of iterations
-        theta = newton_mr(objective, starts, configuration["max_iterations"], dense=True).theta
-    else:
+    if configuration["points"] not in SEARCHED:
         starts = theta = POINTS[configuration["points"]](X, configuration["size"], rng)
-    return {"theta_start": starts, **describe_on_plane(theta, X)}
+        residual = np.full(len(theta), np.nan)
+    else:
+        objective = NetworkObjective(FRYE, X, X)
+        if configuration["points"] == "trained":
+            starts = from_training(objective, configuration["size"], rng)
+        else:
+            layers = LOCI[configuration["locus"]]
+            starts = locus.sample(FRYE, X, layers, rng, size=configuration["size"])
+            fixed = [f"{letter}_{k}" for letter in "Mb" for k in (1, 2, 3)]
+            starts = displace(FRYE, starts, fixed, configuration["distance"], rng)
+        # the settings of Fig. 3, but for the number of iterations
+        trace = newton_mr(objective, starts, configuration["max_iterations"], dense=True)
+        theta = trace.theta
+        residual = np.array([row[np.isfinite(row)][-1] for row in trace.relative_residual])
+    return {"theta_start": starts, "residual": residual, **describe_on_plane(theta, X)}
+
+
+def from_training(objective: NetworkObjective, size: int, rng: np.random.Generator) -> Array:
+    """Return starts (size, n) as in Fig. 3, but from the beginning of training only.
+
+    One iterate of each run, drawn from those whose loss is above ``HIGH``, near that of the
+    constant mean output, which is 1.
+    """
+    starts = []
+    for _ in range(size):
+        theta0 = initial_theta(FRYE, "unit_rows", rng)
+        run = train(objective, theta0, Momentum(0.1, 0.9), 20)  # Frye et al. 2021, A.2
+        high = np.flatnonzero(run.value >= min(HIGH, run.value.max()))
+        starts.append(run.theta[rng.choice(high)])
+    return np.stack(starts)
 
 
 def describe_on_plane(theta: Array, X: Array) -> dict[str, Array]:
@@ -282,6 +327,8 @@ def near_core(X: Array, size: int, rng: np.random.Generator) -> Array:
 
 def swish_minimum() -> float:
     """Return where swish is lowest, about −1.278: σ′ = 0 there, since swish is not monotone."""
+    from scipy.optimize import brentq  # here, since it slows every start of the command
+
     return float(brentq(_slope, -2.0, -1.0, xtol=1e-15))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..checks import Array
 from ..ground_truth import critical_locus as locus
+from ..ground_truth.flat_subspace import guaranteed_zeros
 from ..networks import MLP
 from .locus_points import CONVERGED, CRITICAL, UNCLEAR
 from .results import Measured, Results
@@ -180,15 +181,28 @@ def flat(found: pd.DataFrame, dimensions: pd.DataFrame) -> Measured:
     exact = dimensions.slice_zeros == dimensions.flat
     missing = dimensions.slice_zeros < dimensions.flat_printed
     fails = (points.short_corrected == 1).any() or missing.any()
+    wide = (
+        f"With two hidden layers the sizes alone make {guaranteed(points[deep]).min()} zeros at "
+        f"any point, where at most {points.printed[deep].max()} are promised. "
+        if deep.any()
+        else ""
+    )
     return Measured(
         f"too few zeros at {short['printed'][0]} points found with one hidden layer, "
         f"{short['printed'][1]} with two",
-        "corrected" if fails and exact.all() else "reproduced",
-        f"the same with r̃: {' and '.join(short['corrected'])}, with n: "
-        f"{' and '.join(short['uniform'])}; the linear space is there (walks of length 100 move "
-        f"outputs by at most {walk:.0e}), smaller than printed at {missing.sum()} of "
-        f"{len(dimensions)} locus points; a zero block makes zero eigenvalues at minima only",
+        ("corrected" if exact.all() else "differs") if fails else "reproduced",
+        f"with r̃ in place of r {' and '.join(short['corrected'])}, with the number of samples "
+        f"(Corollary 5.18) {' and '.join(short['uniform'])}: a zero block makes zero eigenvalues "
+        f"at minima only. {wide}The linear space is there (walks of length 100 move outputs by at "
+        f"most {walk:.0e}); within the last layer it is smaller than printed at {missing.sum()} of "
+        f"{len(dimensions)} locus points",
     )
+
+
+def guaranteed(points: pd.DataFrame) -> Array:
+    """Return the zeros (rows,) that the sizes of each network and data set alone make."""
+    pairs = zip(points.layers, points.samples, strict=True)
+    return np.array([guaranteed_zeros(network(layers), int(N)) for layers, N in pairs])
 
 
 def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> Measured:
@@ -203,14 +217,14 @@ def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> Measured:
         "linear space": (width, deep.flat_dimension),
     }
     fits = {name: np.polyfit(np.asarray(x), np.asarray(y), 2) for name, (x, y) in curves.items()}
-    orders = ["quadratic" if abs(fit[0]) > 1e-6 else "linear" for fit in fits.values()]
-    expected = ["quadratic", "quadratic", "quadratic", "linear"]
+    order = {name: "quadratic" if abs(fit[0]) > 1e-6 else "linear" for name, fit in fits.items()}
+    expected = dict(zip(fits, ("quadratic", "quadratic", "quadratic", "linear"), strict=True))
     return Measured(
-        ", ".join(orders),
-        "corrected" if orders == expected else "differs",
-        "coefficients of m² at depth 4: "
-        + ", ".join(f"{name} {fit[0]:.3g}" for name, fit in fits.items())
-        + "; Prop. 6.1 prints 2 for M, 1 for S and 0 for C, which are those of other components",
+        ", ".join(order[name] for name in ("M", "S", "linear space")),
+        "corrected" if order == expected else "differs",
+        f"the core locus C: {order['C']}. Coefficients of m² at depth 4: "
+        + ", ".join(f"{name} {round(fit[0], 6) + 0.0:g}" for name, fit in fits.items())
+        + "; Prop. 6.1 prints 2 for M, 1 for S and 0 for C, the last two those of other components",
     )
 
 
@@ -227,10 +241,12 @@ def cubic(results: Results) -> Measured:
     end = results["cubic_end_distance"][plain][inside]
     slow = np.min(np.abs(np.stack([angle, angle - np.pi / 2, angle - 2 * np.pi])), axis=0)
     stayed = ~inside & ~left
+    near = ""
+    if stayed.any():
+        near = f", all within {np.degrees(slow[stayed].max()):.2g}° of the quadrant"
     return Measured(
         f"{np.sum(inside & ~left)} of {inside.sum()} starts in the quadrant",
         "reproduced" if not np.any(inside & left) and left[~inside].mean() > 0.9 else "differs",
         f"end within {end.max():.0e} of the saddle; of the {np.sum(~inside)} starts elsewhere "
-        f"{stayed.sum()} have not left yet, all within "
-        f"{np.degrees(np.max(slow, where=stayed, initial=0.0)):.2g}° of the quadrant",
+        f"{stayed.sum()} have not left yet" + near,
     )

@@ -1,4 +1,7 @@
-"""Theorem 5.15 of Cooper 2020 (arXiv 2005.04210): linear spaces inside the level sets."""
+"""Theorem 5.15 of Cooper 2020 (arXiv 2005.04210): linear spaces inside the level sets.
+
+And what is true of its corollaries, which count zero eigenvalues: `guaranteed_zeros`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import Array, number
+from ..checks import Array, integer, number
 from ..networks import MLP
 from .critical_locus import hidden_activations
 
@@ -53,7 +56,8 @@ def flat_subspace(net: MLP, theta: Array, X: Array, rtol: float | None = None) -
     vᵀHv = 0 need not satisfy Hv = 0; what holds is dimension ≤ zeros + min(positive, negative).
     Both corollaries fail at the star locus, one point, of the networks a-m-a for most data with
     N > a: the Hessian has m zeros there (`critical_locus.hessian_eigenvalues`), and Corollary 5.18
-    promises (m + 1 − N)a, which is more for a ≥ 2 and large m.
+    promises (m + 1 − N)a, which is more for a ≥ 2 and large m. In deeper networks that are wide
+    enough they are true for another reason (`guaranteed_zeros`).
 
     Parameters
     ----------
@@ -105,3 +109,50 @@ def flat_subspace(net: MLP, theta: Array, X: Array, rtol: float | None = None) -
         rank_with_ones=rank_with_ones,
         printed_dimension=(n_in + 1 - rank) * n_out,
     )
+
+
+def guaranteed_zeros(net: MLP, n_samples: int) -> int:
+    """Return how many zero eigenvalues the Hessian has at least, at any θ, by the sizes alone.
+
+    Write z_l = M_l a_{l−1} + b_l, ã for an activation with a one below it, and δ_l = ∂L/∂z_l, all
+    for each of the N samples. The rows of the Hessian that belong to (M_l b_l) are sums over the
+    samples of, for every layer k,
+
+        (∂²L/∂z_l∂z_k) ⊗ ã_{l−1} ã_{k−1}ᵀ,
+        (∂a_{k−1}/∂z_l)ᵀ δ_k ⊗ ã_{l−1}      for k > l, in the rows of M_k,
+        δ_l ⊗ (∂a_{l−1}/∂z_k) ã_{k−1}ᵀ      for k < l.
+
+    Take a column of any as a matrix of m_l by m_{l−1} + 1. Its rows are multiples of ã_{l−1} in the
+    first two, its columns multiples of δ_l in the last. So the Hessian takes to zero all matrices
+    whose rows are orthogonal to the N vectors ã_{l−1} and whose columns are to the N vectors δ_l,
+    which do not come in for l = 1. They make up a space of dimension at least
+
+        (m_l − min(N, m_l))·max(m_{l−1} + 1 − N, 0)   for l ≥ 2,   m₁·max(m₀ + 1 − N, 0) for l = 1.
+
+    The sum over the layers is what is returned; at random points there are no more zeros than
+    this. For ℓ ≥ 3 it grows with the square of the hidden layers' width w, and Corollary 5.18 of
+    Cooper 2020, which promises (w + 1 − N)m_ℓ at critical points, is true at every θ wherever
+    (ℓ − 2)(w − N) ≥ m_ℓ. For ℓ = 2 and N ≥ m₂, m₀ + 1 the sum is zero, and the corollary can fail.
+
+    Parameters
+    ----------
+    net : MLP
+        With biases and a smooth activation.
+    n_samples : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> guaranteed_zeros(MLP((2, 10, 10, 2), "tanh"), 5), guaranteed_zeros(MLP((2, 12, 2)), 5)
+    (30, 0)
+    """
+    if not net.bias:
+        raise ValueError(f"net must have biases, not {net}")
+    N, m = integer("n_samples", n_samples, at_least=1), net.layers
+    free_inputs = [max(width + 1 - N, 0) for width in m[:-1]]
+    free_outputs = [m[1], *(max(width - N, 0) for width in m[2:])]
+    return sum(i * o for i, o in zip(free_inputs, free_outputs, strict=True))

@@ -33,6 +33,7 @@ SMALL = {
     "plane_samples": 200,
     "plane_points": 2,
     "search_distances": (1.0,),
+    "search_runs": 2,
     "search_iterations": 5,
 }
 
@@ -252,7 +253,8 @@ def test_rules_share_their_starts(results):
 
 def test_exact_points_have_the_loss_of_the_mean_output_and_the_predicted_index(results):
     table, index = locus_tables.table(results, "plane"), results["plane_index"][:, 1]
-    exact = table.points != "found"
+    exact = ~table.points.isin(locus_motion.SEARCHED)
+    assert np.isnan(table.residual[exact]).all()
     np.testing.assert_allclose(table.loss[exact], 1.0, rtol=1e-12)
     assert table.squared_gradient_norm[exact].max() < 1e-26
     kind = {name: index[(table.points == name).to_numpy()] * 552 for name in set(table.points)}
@@ -265,6 +267,26 @@ def test_exact_points_have_the_loss_of_the_mean_output_and_the_predicted_index(r
     assert 0.0 < near[1, 2] < near[0, 2] / 2.0
     distance = results["plane_distance"][(table.points == "σ′ = 0").to_numpy()]
     assert distance.min() > 1.0  # on none of the loci
+
+
+def test_searches_start_near_the_loci_or_high_on_a_training_run(experiment, results):
+    X = locus_motion.digits(np.random.default_rng(0), 200)
+    objective = NetworkObjective(locus_motion.FRYE, X, X)
+    starts = locus_motion.from_training(objective, 3, np.random.default_rng(0))
+    assert np.all(objective.value_and_gradient(starts)[0] > locus_motion.HIGH)
+    table = locus_tables.table(results, "plane")
+    assert set(table.locus[table.points == "found"]) == {"S_1", "S_2", "C_12"}
+    trained = table[table.points == "trained"]
+    assert len(set(trained.loss)) == len(trained) == SMALL["search_runs"]
+    assert ((trained.residual > 0.0) & (trained.residual <= 1.0)).all()
+
+
+@pytest.mark.parametrize("data", locus_motion.DATA)
+def test_inputs_are_z_scored(data):
+    X = locus_motion.DATA[data](np.random.default_rng(0), 300)
+    assert X.shape == (300, 16)
+    np.testing.assert_allclose(X.mean(axis=0), 0.0, atol=1e-14)
+    np.testing.assert_allclose(X.std(axis=0), 1.0, rtol=1e-12)
 
 
 def test_the_minimum_of_swish_is_one():

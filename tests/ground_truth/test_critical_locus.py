@@ -123,6 +123,22 @@ def test_two_zero_matrices_and_the_mean_output_suffice(activation, zero):
         assert np.max(np.abs(found[:-2])) < 1e-12
 
 
+def test_one_zero_matrix_suffices_if_nothing_comes_back_to_it():
+    net, X, Y, rng = problem((3, 4, 6, 2), N=20)
+    theta = rng.normal(size=net.n_parameters)
+    (M_1, _), (M_2, _), (M_3, b_3) = net.unflatten(theta)
+    M_1[:] = 0.0
+    slope = 1.0 - locus.hidden_activations(net, theta, X, 2)[0] ** 2
+    Q = np.linalg.qr(slope[:, None] * M_2)[0]
+    M_3 -= M_3 @ Q @ Q.T
+    b_3 += (Y - net.forward(theta, X)).mean(axis=0)
+    assert norm_of_gradient(net, X, Y, theta) < 1e-13
+    assert np.linalg.norm(M_3) > 0.5
+    assert not locus.membership(net, theta, Y, 0.5).any()
+    M_3 += 0.1 * rng.normal(size=M_3.shape)
+    assert norm_of_gradient(net, X, Y, theta) > 1e-3
+
+
 # membership
 
 

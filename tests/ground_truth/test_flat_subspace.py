@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autocrit_lite.ground_truth import critical_locus as locus
-from autocrit_lite.ground_truth.flat_subspace import flat_subspace
+from autocrit_lite.ground_truth.flat_subspace import flat_subspace, guaranteed_zeros
 from autocrit_lite.networks import MLP
 from autocrit_lite.objectives import AutogradObjective, network_loss
 
@@ -85,6 +85,27 @@ def test_zero_eigenvalues_of_a_saddle_fall_short_of_corollaries_516_and_518(widt
     assert np.linalg.norm(product) > 0.1
 
 
+@pytest.mark.parametrize(
+    ("sizes", "N", "zeros"),
+    [
+        ((6, 10, 10, 2), 5, 10 * 2 + 5 * 6),
+        ((5, 8, 8, 8, 2), 3, 8 * 3 + 2 * 5 * 6),
+        ((6, 4, 7, 5, 8), 2, 4 * 5 + 5 * 3 + 3 * 6 + 6 * 4),
+        ((1, 6, 6, 1), 1, 6 * 1 + 5 * 6),
+        ((2, 12, 2), 5, 0),
+    ],
+)
+def test_sizes_alone_make_that_many_zeros_and_no_more_at_random_points(sizes, N, zeros):
+    net, theta, X, rng = problem(sizes, "tanh", N)
+    Y = rng.normal(size=(N, sizes[-1]))
+    H = AutogradObjective(lambda t: network_loss(net, t, X, Y)).linearize(theta).hessian()
+    found = np.sort(np.abs(np.linalg.eigvalsh(H)))
+    assert guaranteed_zeros(net, N) == zeros
+    assert np.sum(found < 1e-12 * found[-1]) == zeros
+    if len(sizes) > 3:  # Corollary 5.18, at a point that is not even critical
+        assert zeros >= (sizes[-2] + 1 - N) * sizes[-1]
+
+
 def test_rank_tolerance():
     net, theta, X, _ = problem((3, 12, 12, 2), "tanh", 5)
     theta[net.slices[1][0]] *= 1e-6  # the second layer barely sees its inputs
@@ -100,5 +121,9 @@ def test_bad_arguments_are_refused():
         flat_subspace(net, theta, X[:, :2])
     with pytest.raises(ValueError, match="rtol"):
         flat_subspace(net, theta, X, rtol=1.5)
+    with pytest.raises(ValueError, match="n_samples"):
+        guaranteed_zeros(net, 0)
+    with pytest.raises(ValueError, match="biases"):
+        guaranteed_zeros(MLP((3, 4, 2), bias=False), 5)
     with pytest.raises(ValueError, match="biases"):
         flat_subspace(MLP((3, 4, 2), bias=False), theta[:20], X)
