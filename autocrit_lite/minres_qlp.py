@@ -171,8 +171,8 @@ def minres_qlp(
     could have, it is refined by the solutions of two consistent systems: A y = A r gives the part y
     of r in the range of A, A d = y the correction d of x. As r - y is in the null space, x is freed
     from what it has along that. This takes effect where rtol is below 1e-7, about. A larger rtol
-    may count eigenvalues as zero that are not: if then the solution of minimum length leaves more
-    of ‖r‖ or of ‖Ar‖ than rtol allows, x is the last iterate of minimum residual.
+    counts eigenvalues as zero that may not be: then x is the iterate of minimum residual whose ‖Ar‖
+    it is that is small enough, which in a singular system need not be of minimum length.
 
     Rounding errors also make the Lanczos vectors lose their orthogonality, so that systems may take
     several times n iterations. For n up to 256 the first pass ends after 5n/4 iterations, or after
@@ -292,9 +292,9 @@ def solve(
         how = Settings(limits.acondlim, limits.trancond, first)
         watch = log.watch(m, P, done.x, callback) if history or callback is not None else None
         got, calls = run_pass(A, M, P.rhs, next_task(m, P, limits, first), how, watch)
-        P, tried = judge(m, A, M, b, P, got, limits)
+        P = judge(m, A, M, b, P, got, limits)
         done = Progress(*(m.put(a, p) for a, p in zip(done, P, strict=True)))
-        products, first = products + calls + tried, False
+        products, first = products + calls + 2, False
     return result_of(done, products, log if history else None)
 
 
@@ -337,11 +337,8 @@ def judge(
     P: Progress,
     got: Outcome,
     limits: Limits,
-) -> tuple[Progress, int]:
-    """Return where each system stands after a pass, by its recomputed residuals.
-
-    Also return how many products that took.
-    """
+) -> Progress:
+    """Return where each system stands after a pass, by its recomputed residuals."""
     main, in_range, correction = P.stage == MAIN, P.stage == RANGE, P.stage == CORRECTION
     x = P.x + m.where(in_range, 0.0 * got.x, got.x)
     if m.any(correction):
@@ -351,22 +348,16 @@ def judge(
         trusted = correction & (square > 0.25 * P.r_norm * P.r_norm)
         x = x - m.scale(m.where(trusted, along, m.zero), z)
 
-    A_norm = m.maximum(P.A_norm, m.where(in_range, m.zero, got.A_norm))
-    singular = main & (got.code == float(StopReason.LEAST_SQUARES))
-    r, r_norm, Ar, Ar_norm = residuals(m, A, M, b, x)
-    products = 2
-    if limits.rtol > 2.0 * math.sqrt(attainable(x.shape[-1])):
-        # at so loose a tolerance the system need not be singular, nor x without its last component
-        # be a solution: then the x before is
-        again = singular & (P.passes == 0.0) & (Ar_norm > limits.rtol * A_norm * r_norm)
-        if m.any(again):
-            x = m.where(again, got.before, x)
-            r, r_norm, Ar, Ar_norm = residuals(m, A, M, b, x)
-            products = 4
+    r = b - A(x)
+    z, square = precondition(m, M, r)
+    Ar = A(z)
+    r_norm, Ar_norm = m.sqrt(square), m.sqrt(precondition(m, M, Ar)[1])
     x_norm = m.sqrt(m.dot(x, x)) if M is None else m.maximum(P.x_norm, got.x_norm)
+    A_norm = m.maximum(P.A_norm, m.where(in_range, m.zero, got.A_norm))
     iterations = P.iterations + got.iterations
 
     scale, least = A_norm * x_norm + P.b_norm, attainable(x.shape[-1])
+    singular = main & (got.code == float(StopReason.LEAST_SQUARES))
     ill, long = got.code == float(StopReason.ACONDLIM), got.code == float(StopReason.MAXXNORM)
     terminal = (got.code >= float(StopReason.NON_FINITE)) | (main & (ill | long))
     spent = iterations >= limits.maxit
@@ -387,7 +378,7 @@ def judge(
     )
     refine = singular | correction
     next_stage = m.where(refine, m.one * RANGE, m.one * MAIN)
-    state = Progress(
+    return Progress(
         x=x,
         r=r,
         rhs=m.where(in_range, got.x, m.where(refine, Ar, r)),
@@ -403,17 +394,6 @@ def judge(
         A_norm=A_norm,
         A_cond=m.maximum(P.A_cond, m.where(main, got.A_cond, m.one)),
     )
-    return state, products
-
-
-def residuals(
-    m: Systems, A: Product, M: Product | None, b: Array, x: Array
-) -> tuple[Array, Scalar, Array, Scalar]:
-    """Return r = b - A x, A r (A M r if there is M) and the norms of both."""
-    r = b - A(x)
-    z, square = precondition(m, M, r)
-    Ar = A(z)
-    return r, m.sqrt(square), Ar, m.sqrt(precondition(m, M, Ar)[1])
 
 
 class Log:

@@ -137,7 +137,7 @@ class Met(NamedTuple):
     broken: Flag  # a product is not finite, or M not positive definite
     null: Flag  # A b is nothing but rounding errors
     cokernel: Flag
-    short: Flag  # x without its last component is nearly as good as the x before
+    deflated: Flag  # the last entry of L may be zero
     note: Flag  # A may be singular: should it prove to be, this was the best x
     singular: Flag  # it is, as far as rounding errors let one see
     residual: Flag
@@ -169,17 +169,12 @@ def stopping_tests(
     if k == n <= KEEP_BASIS_UP_TO and how.first:  # the Lanczos vectors are no longer orthogonal
         spent = spent | ((S.phi > 1e-4 * scale) & (t.cokernel > 1e-4 * S.A_norm))
     ill = S.A_cond >= how.acondlim
-    # without its last component x leaves ||r||^2 = phi^2 + (gamma4 mu)^2, x_{k-1} phi^2 + tau^2;
-    # that may be more by what rtol allows, and by half of what x_{k-1} has taken off ||b||
-    before = m.hypot(S.phi, t.tau)
-    more = m.minimum(task.rtol * scale, 0.5 * m.maximum(task.b_norm - before, m.zero))
-    short = m.hypot(S.phi, S.gamma4 * t.mu) <= before + more
     maybe_singular = t.cokernel <= task.singular_rtol * S.A_norm
     return Met(
         broken=m.negate(m.isfinite(S.beta)),
         null=null,
         cokernel=t.cokernel <= task.cokernel_rtol * S.A_norm,
-        short=short,
+        deflated=abs(S.gamma4) <= math.sqrt(EPS) * S.A_norm,
         note=maybe_singular & m.negate(noted),
         singular=(maybe_singular | noted) & (ill | long | (S.A_cond >= SINGULAR_COND)),
         residual=S.phi <= task.goal + task.rtol * scale,
@@ -193,7 +188,6 @@ class Outcome(NamedTuple):
     """What a pass leaves of each system."""
 
     x: Array
-    before: Array  # x_{k-1}, whose residual it is that the test of A r is about
     code: Scalar
     iterations: Scalar
     qlp_iterations: Scalar
@@ -206,12 +200,20 @@ def is_short(m: Systems, tests: Met) -> Flag:
     """Return whether x is to be without its last component."""
     full = tests.residual & m.negate(tests.cokernel | tests.singular)
     short = tests.note | tests.singular | tests.long | tests.ill
-    return (short | (tests.cokernel & tests.short)) & m.negate(full)
+    return (short | (tests.cokernel & tests.deflated)) & m.negate(full)
+
+
+def is_before(m: Systems, tests: Met) -> Flag:
+    """Return whether x is to be that of the iteration before: the test of ‖A r‖ is about that.
+
+    Only if the last entry of L is zero is the one without the last component as good.
+    """
+    return tests.broken | (tests.cokernel & m.negate(is_short(m, tests)))
 
 
 def outcome_of(
     m: Systems, k: int, S_prev: State, S: State, t: Step, tests: Met, square: Scalar, x: Array,
-    before: Array, qlp_iterations: Scalar,
+    qlp_iterations: Scalar,
 ) -> Outcome:  # fmt: skip
     """Return what a system leaves that stops in iteration k with x."""
     code = first_code(
@@ -232,7 +234,6 @@ def outcome_of(
     A_cond = m.where(short, m.ratio(S.A_norm, m.minimum(S.gamma_min, S.gamma5)), S.A_cond)
     return Outcome(
         x=x,
-        before=before,
         code=code,
         iterations=m.one * k,
         qlp_iterations=qlp_iterations,
@@ -284,8 +285,7 @@ def begin(
     rows = zero_rows(u, 4 + BLOCK)
     Y = own_rows(m, rows)
     run = Run(task, S, Q, Y, rows, S.A_cond >= how.trancond, o, no, o, code == RUNNING)
-    x = m.xp.zeros_like(b)
-    return run, Outcome(x, x, code, o, o, o, m.one, o)
+    return run, Outcome(m.xp.zeros_like(b), code, o, o, o, m.one, o)
 
 
 def run_pass(
@@ -328,16 +328,10 @@ def run_pass(
             r_norm, Ar_norm = S.phi, t.cokernel * run.S.phi
             watch(k, x, m.put(blank, r_norm, run.running), m.put(blank, Ar_norm, run.running))
         if event and m.any(record):
-            short = is_short(m, tests)
-            last = tests.broken | (tests.cokernel & m.negate(short))
-            x, before = (
-                combine(m.scale(m.where(tests.null, m.zero, m.one), x), rows)
-                for x in (
-                    solution(m, run.S, t, Y, e, run.qlp, short, last),
-                    solution(m, run.S, t, Y, e, run.qlp, short, m.one > m.zero),
-                )
-            )
-            ended = outcome_of(m, k, run.S, S, t, tests, square, x, before, run.qlp_iterations)
+            short, before = is_short(m, tests), is_before(m, tests)
+            x = solution(m, run.S, t, Y, e, run.qlp, short, before)
+            x = combine(m.scale(m.where(tests.null, m.zero, m.one), x), rows)
+            ended = outcome_of(m, k, run.S, S, t, tests, square, x, run.qlp_iterations)
             run, done = conclude(m, run, S, tests, stop, ended, done)
             more = m.any(run.running)
             if not more:

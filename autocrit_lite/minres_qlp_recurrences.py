@@ -174,9 +174,9 @@ def update(
 
 
 def solution(
-    m: Systems, S: State, t: Step, Y: Vectors, v: Array, was_qlp: Flag, short: Flag, broken: Flag
+    m: Systems, S: State, t: Step, Y: Vectors, v: Array, was_qlp: Flag, short: Flag, before: Flag
 ) -> Array:
-    """Return x_k; where ``short``, x_k - mu_k w_k; where ``broken``, x_{k-1}.
+    """Return x_k; where ``short``, x_k - mu_k w_k; where ``before``, x_{k-1}.
 
     The short one has minimum length if the last entry of L is zero. It belongs to the QLP phase.
     """
@@ -186,4 +186,4 @@ def solution(
     x = m.where(qlp, Z.x + m.scale(t.mu1, Z.w1) + m.scale(mu, Z.w), Z.x)
     mu1, mu = last_mu(m, S)
     last = m.where(was_qlp, Y.x + m.scale(mu1, Y.w1) + m.scale(mu, Y.w), Y.x)
-    return m.where(broken, last, x)
+    return m.where(before, last, x)

@@ -48,8 +48,7 @@ def assert_claims(A, b, result, rtol):
     assert result.residual_norm == pytest.approx(r_norm, rel=1e-12, abs=noise)
     assert result.cokernel_residual_norm == pytest.approx(Ar_norm, rel=1e-12, abs=A_norm * noise)
     assert result.iterations == result.minres_iterations + result.qlp_iterations
-    extra = result.products - result.iterations - 2 * result.passes
-    assert extra == 0 or (extra == 2 and rtol > 1e-8)  # another x was looked at, too
+    assert result.products == result.iterations + 2 * result.passes
     assert result.converged == (result.stop_reason <= StopReason.ZERO_RIGHT_HAND_SIDE)
     if scale > 0.0:
         assert result.relative_residual == pytest.approx(result.residual_norm / scale)
@@ -217,6 +216,17 @@ def test_breakdown_at_any_iteration(rank):
         assert relative_error(result.x, pseudo_inverse_solution(A, right_hand_side)) < 1e-11
 
 
+def least_residual(A, b, k):
+    """Return the least ‖b - A x‖ over x in the Krylov space of dimension k."""
+    V = b[:, None] / np.linalg.norm(b)
+    while V.shape[1] < k:
+        v = A @ V[:, -1]
+        for _ in range(2):
+            v -= V @ (V.T @ v)
+        V = np.column_stack([V, v / np.linalg.norm(v)])
+    return np.linalg.norm(b - A @ V @ np.linalg.lstsq(A @ V, b, rcond=None)[0]) if k else np.inf
+
+
 @pytest.mark.parametrize("rtol", [1e-2, 1e-3, 1e-4])
 @pytest.mark.parametrize("elsewhere", [0.1, 0.01, 0.003])
 def test_nearly_all_of_b_in_what_rtol_takes_for_the_null_space(rtol, elsewhere):
@@ -235,11 +245,14 @@ def test_nearly_all_of_b_in_what_rtol_takes_for_the_null_space(rtol, elsewhere):
         assert single.passes == 1
         assert_claims(A, b, single, rtol)
         assert np.all(batch.passes == 1)
+        # later, Lanczos vectors that are no longer orthogonal take more iterations
+        early = single.iterations <= 15
+        least = least_residual(A, b, single.iterations - 1) if early else np.linalg.norm(b)
         for own, x in ((b, single.x), (b, batch.x[0]), (-b, batch.x[1])):
-            assert np.linalg.norm(own - A @ x) < np.linalg.norm(own)
+            assert np.linalg.norm(own - A @ x) <= least * (1.0 + 1e-6)
 
 
-@pytest.mark.parametrize("rtol", [1e-2, 1e-5, 1e-8])
+@pytest.mark.parametrize("rtol", [1e-8, 1e-10, 1e-12])
 def test_minimum_length(rtol):
     """What rtol leaves in the null space is as small as what it leaves elsewhere."""
     rng = np.random.default_rng(5)
@@ -251,8 +264,6 @@ def test_minimum_length(rtol):
         null = np.linalg.eigh(A @ A)[1][:, : 30 - rank]
         assert result.stop_reason is StopReason.LEAST_SQUARES
         assert_claims(A, b, result, rtol)
-        if result.products > result.iterations + 2 * result.passes:
-            continue  # the shorter x did not meet so loose an rtol, the one before it did
         along = np.linalg.norm(null.T @ result.x) / result.x_norm
         assert along < 200.0 * rtol
         # no other least-squares solution is shorter

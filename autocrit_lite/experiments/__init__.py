@@ -6,6 +6,7 @@ from .base import Experiment, FailedTasksError, MissingResultsError, setting
 from .coverage import Coverage
 from .critical_locus import CriticalLocus
 from .linear_autoencoder import LinearAutoencoder
+from .mnist_autoencoder import MnistAutoencoder
 from .quartic import Quartic
 from .results import Measured, Results
 from .sampling_bias import SamplingBias
@@ -16,6 +17,7 @@ KINDS: tuple[type[Experiment], ...] = (
     SamplingBias,
     Coverage,
     CriticalLocus,
+    MnistAutoencoder,
 )
 
 REGISTRY = {kind.name: kind for kind in KINDS}
