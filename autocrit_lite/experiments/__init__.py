@@ -5,9 +5,13 @@ from __future__ import annotations
 from .base import Experiment, FailedTasksError, MissingResultsError, setting
 from .coverage import Coverage
 from .critical_locus import CriticalLocus
+from .degenerate_saddles import DegenerateSaddles
 from .linear_autoencoder import LinearAutoencoder
+from .linear_vs_nonlinear import LinearVsNonlinear
 from .mnist_autoencoder import MnistAutoencoder
+from .mnist_classifier import MnistClassifier
 from .quartic import Quartic
+from .random_labels import RandomLabels
 from .results import Measured, Results
 from .sampling_bias import SamplingBias
 
@@ -16,8 +20,12 @@ KINDS: tuple[type[Experiment], ...] = (
     LinearAutoencoder,
     SamplingBias,
     Coverage,
-    CriticalLocus,
+    LinearVsNonlinear,
     MnistAutoencoder,
+    MnistClassifier,
+    RandomLabels,
+    CriticalLocus,
+    DegenerateSaddles,
 )
 
 REGISTRY = {kind.name: kind for kind in KINDS}
