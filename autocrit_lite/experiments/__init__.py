@@ -6,6 +6,7 @@ from .base import Experiment, FailedTasksError, MissingResultsError, setting
 from .coverage import Coverage
 from .critical_locus import CriticalLocus
 from .degenerate_saddles import DegenerateSaddles
+from .finder_comparison import FinderComparison
 from .linear_autoencoder import LinearAutoencoder
 from .linear_vs_nonlinear import LinearVsNonlinear
 from .mnist_autoencoder import MnistAutoencoder
@@ -14,6 +15,7 @@ from .quartic import Quartic
 from .random_labels import RandomLabels
 from .results import Measured, Results
 from .sampling_bias import SamplingBias
+from .tolerance import Tolerance
 
 KINDS: tuple[type[Experiment], ...] = (
     Quartic,
@@ -24,6 +26,8 @@ KINDS: tuple[type[Experiment], ...] = (
     MnistAutoencoder,
     MnistClassifier,
     RandomLabels,
+    Tolerance,
+    FinderComparison,
     CriticalLocus,
     DegenerateSaddles,
 )
