@@ -59,7 +59,7 @@ class Problem:
         """Return [W b], shape (..., out, in + bias), of each layer of theta (..., n)."""
         found, batch = [], theta.shape[:-1]
         for (weights, biases), shape in zip(self.net.slices, self.net.shapes, strict=True):
-            W = self.xp.reshape(theta[..., weights], (*batch, *shape))
+            W = self.reshape(theta[..., weights], (*batch, *shape))
             if self.net.bias:
                 W = self.xp.concat([W, theta[..., biases, None]], axis=-1)
             found.append(W)
@@ -69,7 +69,7 @@ class Problem:
         """Return θ, shape (..., n), from [W b] of each layer."""
         parts = []
         for M, (n_out, n_in) in zip(matrices, self.net.shapes, strict=True):
-            parts.append(self.xp.reshape(M[..., :n_in], (*M.shape[:-2], n_out * n_in)))
+            parts.append(self.reshape(M[..., :n_in], (*M.shape[:-2], n_out * n_in)))
             if self.net.bias:
                 parts.append(M[..., n_in])
         return self.xp.concat(parts, axis=-1)
@@ -82,6 +82,11 @@ class Problem:
         squares = self.xp.vecdot(theta, theta)
         ridge = 2.0 * self.l2 / theta.shape[-1] + 0.0 * squares
         return 0.5 * ridge * squares, ridge
+
+    @cached_property
+    def reshape(self) -> Callable[[Array, tuple[int, ...]], Array]:
+        """Return reshape; the method costs less, but not every library has it."""
+        return np.ndarray.reshape if self.xp is np else self.xp.reshape
 
     @cached_property
     def transpose(self) -> Callable[[Array], Array]:
