@@ -1,11 +1,17 @@
 """What the README shows runs, links to what exists, and is not stale."""
 
 import re
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
 
+import autocrit_lite as al
 from autocrit_lite import claims
+from autocrit_lite.critical_points import point_class
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,6 +24,13 @@ def test_examples_run(example, capsys):
     assert capsys.readouterr().out
 
 
+def test_the_example_of_ones_own_function_says_what_it_found(capsys):
+    exec(compile(EXAMPLES[0], "README.md", "exec"), {})
+    place, index = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert "approximately critical" in place
+    assert 0.0 <= float(index) <= 1.0
+
+
 def test_the_solver_example_prints_what_its_comment_says(capsys):
     exec(compile(EXAMPLES[1], "README.md", "exec"), {})
     x = [float(n) for n in re.findall(r"-?\d+\.\d*(?:e-?\d+)?", capsys.readouterr().out)[:3]]
@@ -26,13 +39,48 @@ def test_the_solver_example_prints_what_its_comment_says(capsys):
 
 def test_links_to_files_are_not_broken():
     targets = re.findall(r"\]\((?!https?://)([^)]+)\)", README)
-    assert len(targets) > 3
+    targets += re.findall(r'<img src="([^"]+)"', README)
+    assert len(targets) > 10
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
 def test_every_notebook_is_listed():
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"(notebooks/{notebook.name})" in README
+
+
+def test_the_first_notebook_links_every_later_one():
+    first, *later = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    cells = nbformat.read(first, as_version=4).cells
+    text = "".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert [path.name for path in later if f"]({path.name})" not in text] == []
+    linked = re.findall(r"\]\(([^)]+\.ipynb)\)", text)
+    assert [target for target in linked if not (first.parent / target).exists()] == []
+
+
+def test_symbols_name_what_exists():
+    """The names in code of the table of symbols are fields, arguments or public functions."""
+    section = README.split("## Symbols and names")[1].split("\n## ")[0]
+    names = set(re.findall(r"`(?:trace|point|al|critical_points)\.([\w.]+)", section))
+    names |= set(re.findall(r"`(\w+)`", section))
+    known = {field.name for field in fields(al.Trace)} | {"direction", "value", "gradient"}
+    known |= {"theta", "hvp", "hessian", "point_class", "ground_truth.critical_locus", *dir(al)}
+    for function in (al.newton_mr, al.NetworkObjective, point_class):
+        known |= set(signature(function).parameters)
+    assert len(names) > 15
+    assert names <= known
+
+
+def test_it_cites_what_the_citation_file_does():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    bibtex = re.search(r"```bibtex\n(.*?)```", README, re.S)[1]
+    assert f"{{{citation['version']}}}" in bibtex
+    for work in citation["references"]:
+        identifier = work.get("doi") or work["identifiers"][0]["value"].removeprefix("arXiv:")
+        assert f"{{{identifier}}}" in bibtex
+        (entry,) = [e for e in bibtex.split("\n@") if identifier in e]
+        names = re.findall(r"(\w+), [A-Z]", entry.split("title")[0])
+        assert names == [author["family-names"] for author in work["authors"]]
 
 
 def test_the_claims_table_is_what_the_archive_says(tmp_path):
