@@ -107,7 +107,8 @@ def newton_mr(
         500 (Frye et al. 2021, section 3).
     rtol : float
         The solver's relative residual tolerance: 5e-4 (Frye et al. 2021, A.2, for their Figs 3 and
-        4; 1e-10 for their Fig. 1).
+        4; 1e-10 for their Fig. 1). From about 1e-7 on p is the solver's last iterate of minimum
+        residual, which need not be the shortest if H is singular: see ``minres_qlp``.
     maxit : int, optional
         The solver's iteration limit; n by default (Frye et al. 2021, A.2). In floating point n
         iterations often leave an ill-conditioned system unsolved; what they leave out acts as a
