@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from autocrit_lite.critical_points import PointClass
 from autocrit_lite.experiments import Results, claims_2021
@@ -10,6 +11,7 @@ from autocrit_lite.experiments.claims_2021 import (
     figure_3,
     figure_4,
     figure_5,
+    has_cliff,
     is_superlinear,
 )
 from autocrit_lite.experiments.gradient_flat import CUTOFFS
@@ -168,7 +170,7 @@ def test_claims_on_shuffled_labels():
 
 
 def test_superlinear_convergence_on_the_quartic():
-    """The rule is fixed here: runs to the critical point have it, runs that end elsewhere not."""
+    """The rules are fixed here: runs to the critical point have it, runs that end elsewhere not."""
     starts = np.stack(np.meshgrid(np.linspace(-5, 5, 11), [-3.0, 0.5, 4.0]), axis=-1).reshape(-1, 2)
     trace = damped_newton(Quartic(), starts, 200)
     arrived = np.linalg.norm(trace.theta - CRITICAL_POINT, axis=1) < 1e-6
@@ -176,11 +178,12 @@ def test_superlinear_convergence_on_the_quartic():
     assert 5 <= arrived.sum() <= 28
     assert not np.any(fast & ~arrived)
     assert np.mean(fast[arrived]) > 0.8
+    assert_array_equal(has_cliff(trace.squared_gradient_norm), arrived)
 
 
 def test_claims_on_both_networks():
     steps = np.arange(30.0)
-    squared = np.stack([10.0 ** (-steps)] * 2)[:, None, :].repeat(RUNS, axis=1)
+    squared = np.stack([10.0**-steps, 10.0 ** (-steps / 5)])[:, None, :].repeat(RUNS, axis=1)
     end = np.stack([np.full((RUNS, 2), 1e-29), np.full((RUNS, 2), 1e-6)])
     index, loss = np.full((2, RUNS, len(CUTOFFS)), 0.2), np.full((2, RUNS, len(CUTOFFS)), 1.0)
     loss[:, :, CUTOFFS.index(1e-2)] = 1.5
