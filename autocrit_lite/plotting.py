@@ -173,6 +173,13 @@ def trajectories(ax: Axes, paths: Array, colors: Sequence[str]) -> None:
     ax.scatter(paths[:, 0, 0], paths[:, 0, 1], s=8, c=list(colors), lw=0, zorder=3)
 
 
+def value(ax: Axes, traces: Array, colors: Sequence[str], label: str = r"$L(\theta)$") -> None:
+    """Draw a positive loss against iteration, on log scales (Frye et al. 2021, Fig. 2B, top)."""
+    for trace, color in zip(traces, colors, strict=True):
+        ax.plot(np.arange(len(trace)) + 1, trace, color=color, lw=LINE_WIDTH, alpha=0.7)
+    ax.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel=label)
+
+
 def residual(ax: Axes, traces: Array, colors: Sequence[str], label: str = "$r$") -> None:
     """Draw a residual index in [0, 1] against iteration (Frye et al. 2021, Fig. 3B)."""
     for trace, color in zip(traces, colors, strict=True):
