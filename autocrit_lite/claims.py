@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from . import paths
+from . import archive, paths
 from .checks import one_of
 from .experiments import REGISTRY, Experiment, Measured, MissingResultsError
 from .store import Store
@@ -85,9 +85,10 @@ def claims(store: Store | None = None) -> list[Claim]:
 
 
 def update(path: Path) -> None:
-    """Write the claims, as the shipped archive measures them, into a Markdown file.
+    """Write what the shipped archive says into a Markdown file: the claims, and its times.
 
-    The table goes between the lines ``<!-- claims… -->`` and ``<!-- end of claims -->``.
+    Each table goes between lines like ``<!-- claims… -->`` and ``<!-- end of claims -->``; the
+    other's name is "times".
 
     Raises
     ------
@@ -95,13 +96,28 @@ def update(path: Path) -> None:
         If the file does not have these lines.
     """
     folder = paths.checkout() / "data" / "archive"
-    table = render(claims(Store(folder / "nothing", folder)), "markdown")
-    pattern = r"(<!-- claims[^\n]* -->\n).*?(<!-- end of claims -->)"
+    tables = {
+        "claims": render(claims(Store(folder / "nothing", folder)), "markdown"),
+        "times": times_table(folder),
+    }
     text = path.read_text(encoding="utf-8")
-    new, count = re.subn(pattern, lambda m: f"{m[1]}{table}\n{m[2]}", text, flags=re.S)
-    if count != 1:
-        raise ValueError(f"{path} must hold one <!-- claims --> and one <!-- end of claims -->")
-    path.write_text(new, encoding="utf-8")
+    for name, table in tables.items():
+        pattern = rf"(<!-- {name}[^\n]* -->\n).*?(<!-- end of {name} -->)"
+        text, count = re.subn(pattern, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
+    path.write_text(text, encoding="utf-8")
+
+
+def times_table(folder: Path) -> str:
+    """Return how long the archived results took to compute, as a Markdown table."""
+    rows = []
+    for name in REGISTRY:
+        headers = [r.header for _, part in archive.parts(folder, name) for r in part.values()]
+        if headers:
+            minutes = sum(header["seconds"] for header in headers) / 60.0
+            rows.append([f"`{name}`", str(len(headers)), f"{minutes:.3g}"])
+    return markdown_table(["experiment", "tasks", "minutes of one core"], rows)
 
 
 def _claim(id: str, entry: dict[str, str], found: tuple[str, dict[str, Measured]] | None) -> Claim:
@@ -135,10 +151,7 @@ def render(ledger: Sequence[Claim], style: str = "table") -> str:
     if style == "table":
         names.remove("source")
     rows = [[_text(getattr(claim, name)) for name in names] for claim in ledger]
-    if style == "table":
-        return text_table(names, rows)
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells])
+    return (text_table if style == "table" else markdown_table)(names, rows)
 
 
 def _text(value: Any) -> str:
@@ -149,6 +162,12 @@ def _text(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return ", ".join(_text(part) for part in value)
     return str(value)
+
+
+def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts as a Markdown table."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells])
 
 
 def text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -196,10 +196,9 @@ def step_length(ax: Axes, traces: Array, colors: Sequence[str]) -> None:
 
 
 def legend(ax: Axes, entries: dict[str, str], **options: Any) -> None:
-    """Add a legend of coloured dots, ``{text: color}``."""
-    for text, color in entries.items():
-        ax.scatter([], [], color=color, s=14, label=text)
-    ax.legend(**options)
+    """Add a legend of coloured dots, ``{text: color}``, and of nothing else."""
+    dots = [ax.scatter([], [], color=color, s=14, label=text) for text, color in entries.items()]
+    ax.legend(handles=dots, **options)
 
 
 def distance_by_cutoff(ax: Axes, cutoffs: Sequence[float], distance: Array) -> None:

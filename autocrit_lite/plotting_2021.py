@@ -21,6 +21,10 @@ CLASS_COLORS = {
 """The colours of Table 1's classes; the last, for runs without a direction, is our own."""
 
 
+LOOSE_COLOR = "#D55E00"
+"""Of points below a cut-off that is too loose: Fig. 1B's dark red."""
+
+
 def class_colors(point_class: Array) -> list[str]:
     """Return the colour of each point's class (runs,)."""
     return [CLASS_COLORS[PointClass(int(code))] for code in point_class]

@@ -92,6 +92,14 @@ def test_the_claims_table_is_what_the_archive_says(tmp_path):
     )
 
 
+def test_times_are_those_of_the_headers():
+    table = claims.times_table(ROOT / "data" / "archive")
+    rows = dict(re.findall(r"\| `(\w+)` \| (\d+) \|", table))
+    experiments = {path.name for path in (ROOT / "data" / "archive").iterdir() if path.is_dir()}
+    assert set(rows) == experiments
+    assert int(rows["quartic"]) == 4
+
+
 def test_a_file_without_marks_is_refused(tmp_path):
     file = tmp_path / "plain.md"
     file.write_text("no marks", encoding="utf-8")
