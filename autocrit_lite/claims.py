@@ -103,7 +103,8 @@ def update(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
         pattern = rf"(<!-- {name}[^\n]* -->\n).*?(<!-- end of {name} -->)"
-        text, count = re.subn(pattern, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S)
+        between = table.replace("\\", r"\\")
+        text, count = re.subn(pattern, rf"\1{between}\n\2", text, flags=re.S)
         if count != 1:
             raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
     path.write_text(text, encoding="utf-8")
