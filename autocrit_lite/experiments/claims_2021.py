@@ -115,7 +115,9 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
     low, high = binomial(int(below.sum()), len(below))
     as_printed = low > 0.5 and strict < PLANE_TOLERANCE <= loose
     decades = float(np.log10(np.median(end[nonlinear]) / np.median(end[linear])))
-    count = int((cliff | fast)[nonlinear].sum())
+    marked = (cliff | fast)[nonlinear]
+    count = int(marked.sum())
+    where = f", which ends at ‖g‖² = {end[nonlinear][marked].min():.2g} or above" if count else ""
     return {
         "f21-linear": Measured(
             [float(below.mean()), strict, loose],
@@ -130,7 +132,7 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
         "f21-nonlinear": Measured(
             [count, decades],
             "reproduced" if count == 0 and decades >= MANY else "differs",
-            f"runs of {fast.shape[1]} by either rule, and decades between the two networks' "
+            f"runs of {fast.shape[1]} by either rule{where}; decades between the two networks' "
             f"medians of the last ‖g‖², {np.median(end[nonlinear]):.2g} and "
             f"{np.median(end[linear]):.2g}; many are {MANY:g} or more",
         ),
