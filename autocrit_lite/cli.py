@@ -16,8 +16,9 @@ import numpy as np
 
 from . import __version__, archive, claims, mnist, paths
 from .checks import one_of
+from .devices import DEVICES, require_device
 from .experiments import REGISTRY, Experiment, FailedTasksError, MissingResultsError
-from .experiments.base import PROFILES, require_device
+from .experiments.base import PROFILES
 from .store import Record, Store
 
 DONE, FAILED, BAD_ARGUMENTS = 0, 1, 2
@@ -28,6 +29,7 @@ examples:
   autocrit-lite run quartic --profile quick --workers 2
   autocrit-lite run quartic --profile paper -p max_iterations 200
   autocrit-lite run quartic --profile paper --dask tcp://127.0.0.1:8786
+  autocrit-lite run mnist_autoencoder --profile paper --device gpu
   autocrit-lite reproduce --profile quick --out build
   autocrit-lite reproduce quartic --profile quick -p recompute True
   autocrit-lite claims --format markdown
@@ -119,7 +121,7 @@ def build_parser() -> Parser:
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--workers", type=_positive, help="processes; default: one for each core")
     where.add_argument("--dask", type=_address, metavar="ADDRESS", help="tcp://host:port")
-    sub.add_argument("--device", choices=("cpu", "gpu"), help="default: the experiment's own")
+    sub.add_argument("--device", choices=DEVICES, help="default: the experiment's own, cpu")
     sub.add_argument("--force", action="store_true", help="compute every task anew")
 
     text = "execute the notebooks through papermill, then print the claims"
@@ -209,7 +211,8 @@ def run_command(parsed: argparse.Namespace) -> int:
     overrides = _parameters(parsed.parameter)
     try:
         if parsed.device:
-            require_device(parsed.device)
+            if not parsed.dask:  # else it is the cluster's workers that need it
+                require_device(parsed.device)
             if "device" in kind.__dataclass_fields__:
                 overrides["device"] = parsed.device
             elif parsed.device == "gpu":

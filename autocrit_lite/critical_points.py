@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import is_numpy_array
+from array_api_compat import is_array_api_obj, is_numpy_array
 from scipy.linalg import lapack
 
 from .checks import Array, array_namespace, float_array, number
@@ -185,6 +185,11 @@ def _symmetric(name: str, matrix: Array) -> Array:
     return matrix
 
 
+def _array(x: Array) -> Array:
+    """Return an array as it is, and a number or a list as NumPy's."""
+    return x if is_array_api_obj(x) else np.asarray(x)
+
+
 class PointClass(Reason):
     """The colours of Frye et al. 2021, Figs 3 to 5; ``sentence`` says what a member means."""
 
@@ -220,7 +225,7 @@ def is_gradient_flat(
     """
     eps_r = number("eps_r", eps_r, at_least=0.0, at_most=1.0)
     eps_g = number("eps_g", eps_g, at_least=0.0, at_most=1.0)
-    r, r_H = np.asarray(relative_residual), np.asarray(relative_cokernel_residual)
+    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
     return (r > 1.0 - eps_r) & (r_H < eps_g)
 
 
@@ -254,14 +259,17 @@ def point_class(
     [0, 1, 2]
     """
     eps_c = number("eps_c", eps_c, at_least=0.0)
-    squared = np.asarray(squared_gradient_norm)
-    flat = is_gradient_flat(relative_residual, relative_cokernel_residual, eps_r=eps_r, eps_g=eps_g)
-    unknown = np.isnan(squared + relative_residual + relative_cokernel_residual)
-    return np.select(
-        [squared < eps_c, unknown, flat],
-        [PointClass.CRITICAL, PointClass.UNDEFINED, PointClass.STRICTLY_FLAT],
-        PointClass.NEITHER,
+    squared = _array(squared_gradient_norm)
+    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
+    flat = is_gradient_flat(r, r_H, eps_r=eps_r, eps_g=eps_g)
+    xp, total = array_namespace(squared, r, r_H), squared + r + r_H
+    kind = xp.where(
+        flat,
+        int(PointClass.STRICTLY_FLAT),
+        xp.full_like(total, int(PointClass.NEITHER), dtype=xp.int64),
     )
+    kind = xp.where(xp.isnan(total), int(PointClass.UNDEFINED), kind)
+    return xp.where(squared < eps_c, int(PointClass.CRITICAL), kind)
 
 
 class ResidualIndices(NamedTuple):

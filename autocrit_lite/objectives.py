@@ -13,6 +13,7 @@ from autograd import make_hvp, value_and_grad
 from .checks import Array, array_namespace, float_array, integer, number, one_of, theta_array
 from .curvature import NetworkLinearization, Problem, evaluate
 from .dense_hessian import dense_cost, dense_product_cost
+from .devices import to_device
 from .losses import LOSSES
 from .networks import MLP
 from .samples import compress as compressed
@@ -211,6 +212,8 @@ class NetworkObjective:
     dense_product_cost : float
         How many of them cost as much as one product with the dense Hessian; more than 1 for few
         samples.
+    point_bytes : int
+        How much memory a point of ``linearize`` keeps.
 
     Raises
     ------
@@ -295,6 +298,8 @@ class NetworkObjective:
         )
         self.hessian_cost = dense_cost(self._problem)
         self.dense_product_cost = dense_product_cost(self._problem)
+        *hidden, outputs = net.layers[1:]
+        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
 
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss, shape (...), and its gradient, shape (..., n), at theta (..., n).
@@ -315,6 +320,21 @@ class NetworkObjective:
             If theta is not float64, or not of shape (n,) or (B, n).
         """
         return NetworkLinearization(self._problem, self._theta(theta))
+
+    def asarray(self, theta: Array) -> Array:
+        """Return θ, NumPy's or already there, as an array of the library and device of X."""
+        return self._problem.xp.asarray(theta, device=self._problem.device)
+
+    def to_device(self, device: str) -> NetworkObjective:
+        """Return the same loss with its NumPy data on a device, "cpu" or "gpu".
+
+        Raises
+        ------
+        RuntimeError
+            If there is no GPU: the message says what is needed.
+        """
+        X, Y = (to_device(array, device) for array in self._data)
+        return NetworkObjective(self.net, X, Y, **self._options)
 
     def subset(self, rows: Array) -> NetworkObjective:
         """Return the same loss over the samples ``rows`` alone, as mini-batches need it.

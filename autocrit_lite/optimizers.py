@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import device, is_numpy_array
 
 from .checks import Array, array_namespace, float_array, generator, integer, number, theta_array
-from .finders.rows import to_numpy
+from .devices import to_numpy
 from .objectives import Objective
 from .reasons import Reason
 

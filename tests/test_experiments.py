@@ -10,6 +10,7 @@ import pytest
 from scipy import optimize
 
 from autocrit_lite import archive
+from autocrit_lite.devices import require_device
 from autocrit_lite.experiments import (
     REGISTRY,
     FailedTasksError,
@@ -17,7 +18,6 @@ from autocrit_lite.experiments import (
     Results,
     quartic,
 )
-from autocrit_lite.experiments.base import require_device
 from autocrit_lite.ground_truth.quartic import FLAT_SQUARED_GRADIENT_NORM
 from autocrit_lite.store import Store
 from autocrit_lite.verify import verify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 import pandas as pd
 
 from ..checks import Array, integer, number, one_of
+from ..devices import require_device
 from ..parallel import Failure, Progress, run_tasks
 from ..store import Record, Store, Task, new_record
 from .results import Measured, Results
@@ -235,8 +235,10 @@ class Experiment:
         force: bool,
         store: Store,
     ) -> None:
-        require_device(getattr(self, "device", "cpu"))
         if dask is None:
+            require_device(getattr(self, "device", "cpu"))
+            if any("device" in task.configuration for task in tasks):
+                workers = 1  # this process has the device to itself
             function: Callable[[Task], Any] = partial(_work, type(self), store, force)
         else:  # the results come back and are written here: the cluster's disks need not be ours
             function = partial(_timed, type(self), store)
@@ -298,22 +300,6 @@ class Experiment:
         if computes:
             self.run(workers=workers, archive=False, store=store)
         return self.load(archive=not computes, store=store)
-
-
-def require_device(device: str) -> None:
-    """Raise a RuntimeError if ``device`` is "gpu" and there is none that CuPy can use."""
-    if device != "gpu":
-        return
-    if importlib.util.find_spec("cupy") is None:
-        raise RuntimeError("no GPU: CuPy is not installed; pip install autocrit-lite[gpu]")
-    import cupy
-
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(f"no GPU: {error}") from None
-    if count == 0:
-        raise RuntimeError("no GPU: CUDA finds no device")
 
 
 def _store(store: Store | None, archive: bool) -> Store:

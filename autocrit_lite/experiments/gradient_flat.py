@@ -10,6 +10,7 @@ import numpy as np
 
 from ..checks import Array
 from ..critical_points import INDEX_TOLERANCE, morse_index, point_class, residual_indices
+from ..devices import DEVICES, how_many_fit, to_numpy
 from ..finders import FRYE_2021, Trace, newton_mr
 from ..finders.hessian_operator import HessianOperator, solve, solver_options
 from ..initialization import initial_theta
@@ -104,8 +105,11 @@ class GradientFlat(Experiment):
         "cutoff": CUTOFFS,
         "share": SHARES,
     }
-    search_settings: ClassVar[tuple[str, ...]] = ("max_iterations", "rtol", "batch")
-    """The settings that do not matter to the data, the training and the starts."""
+    search_settings: ClassVar[tuple[str, ...]] = ("max_iterations", "rtol", "batch", "device")
+    """The settings that do not matter to the data, the training and the starts.
+
+    Training runs on the CPU in any case, so that the starts are the same to the last bit.
+    """
 
     n_samples: int = setting(10_000, "Frye et al. 2021, A.1.1", at_least=2)
     trajectories: int = setting(
@@ -122,6 +126,11 @@ class GradientFlat(Experiment):
         5, "chosen by us: runs advanced together, and lost together if stopped", at_least=1
     )
     seed: int = setting(0, "chosen by us: of data, initial weights and sampling")
+    device: str = setting(
+        "cpu",
+        'chosen by us; on "gpu" all runs advance together, or as many as its free memory holds',
+        choices=DEVICES,
+    )
 
     @staticmethod
     def objective(training: Configuration) -> NetworkObjective:
@@ -144,13 +153,16 @@ class GradientFlat(Experiment):
 
     def stages(self) -> list[list[dict[str, Any]]]:
         """Return the trainings, then batches of searches from the starts of each."""
-        options = {"max_iterations": self.max_iterations, "rtol": self.rtol}
+        options: dict[str, Any] = {"max_iterations": self.max_iterations, "rtol": self.rtol}
         runs = self.trajectories * self.starts
+        batch = self.batch
+        if self.device != "cpu":  # what the archive holds was named before there was a choice
+            options["device"], batch = self.device, runs
         trainings = self.trainings()
         searches = [
-            {"stage": "find", "train": training, "runs": [k, min(k + self.batch, runs)], **options}
+            {"stage": "find", "train": training, "runs": [k, min(k + batch, runs)], **options}
             for training in trainings
-            for k in range(0, runs, self.batch)
+            for k in range(0, runs, batch)
         ]
         return [trainings, searches]
 
@@ -162,7 +174,13 @@ class GradientFlat(Experiment):
             return trained | cls.describe_training(configuration, trained["theta_trained"])
         starts = read(configuration["train"])["theta_start"][slice(*configuration["runs"])]
         objective = cls.objective(configuration["train"])
-        return search(objective, starts, configuration["max_iterations"], configuration["rtol"])
+        parts, options = [starts], (configuration["max_iterations"], configuration["rtol"])
+        if "device" in configuration:
+            objective = objective.to_device(configuration["device"])
+            at_once = how_many_fit(run_bytes(objective, configuration["max_iterations"]))
+            parts = np.array_split(starts, -(-len(starts) // at_once))
+        found = [search(objective, part, *options) for part in parts]
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     @staticmethod
     def binding(arrays: dict[str, Array]) -> dict[str, Array]:
@@ -194,11 +212,17 @@ class GradientFlat(Experiment):
         )
 
 
-def train_and_sample(objective: NetworkObjective, training: Configuration) -> dict[str, Array]:
-    """Return what training passed through, and the starts sampled uniformly in height from it."""
+def train_and_sample(
+    objective: NetworkObjective, training: Configuration, scheme: str = "unit_rows"
+) -> dict[str, Array]:
+    """Return what training passed through, and the starts sampled uniformly in height from it.
+
+    ``scheme`` is that of the initial weights; the paper does not state its own, the default is that
+    of its authors' code.
+    """
     T, S = training["trajectories"], training["starts"]
     rngs = generators(training["seed"], (1,), 2 * T)
-    theta0 = np.stack([initial_theta(objective.net, "unit_rows", rng) for rng in rngs[:T]])
+    theta0 = np.stack([initial_theta(objective.net, scheme, rng) for rng in rngs[:T]])
     rule = Momentum(training["learning_rate"], training["momentum"])
     trained = train(objective, theta0, rule, training["epochs"])
     starts = np.empty((T, S, theta0.shape[1]))
@@ -219,11 +243,27 @@ def train_and_sample(objective: NetworkObjective, training: Configuration) -> di
     }
 
 
+def run_bytes(objective: NetworkObjective, max_iterations: int) -> int:
+    """Return how much memory a run of ``search`` takes, about.
+
+    Two linearised points, the old one and the new; the dense Hessian, what it is made of, and a
+    copy of it for the solver's last systems, 2.5 n² numbers; all iterates.
+    """
+    n = objective.net.n_parameters
+    return 2 * objective.point_bytes + 8 * (5 * n**2 // 2 + (max_iterations + 1) * n)
+
+
 def search(
     objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
 ) -> dict[str, Array]:
-    """Run Newton-MR from ``starts`` (runs, n) and return the arrays of ``RUN_DIMS``."""
-    trace = newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
+    """Run Newton-MR from ``starts`` (runs, n) and return the arrays of ``RUN_DIMS``.
+
+    The objective says where: all that goes in and comes out is NumPy's. Hessians at the points that
+    are described are brought back to be decomposed.
+    """
+    there = objective.asarray(starts)
+    trace = newton_mr(objective, there, max_iterations, rtol, record_theta=True, **FRYE_2021)
+    trace = to_numpy(trace)
     runs = np.arange(len(starts))
     last = np.asarray(trace.iterations)
     # no direction at all where a run could not begin: its start is also its flattest iterate
@@ -252,17 +292,18 @@ def search(
 
 def describe(objective: NetworkObjective, theta: Array, rtol: float) -> dict[str, Array]:
     """Return loss, gradient, spectrum, Newton direction and class of points theta (runs, n)."""
+    theta = objective.asarray(theta)
     point = objective.linearize(theta)
-    g = point.gradient
+    g = to_numpy(point.gradient)
     squared_norm = np.sum(g**2, axis=-1)
-    H = point.hessian()
+    H = to_numpy(point.hessian())
     eigenvalues, Q = np.linalg.eigh(H)
     parts = np.einsum("rij,ri->rj", Q, g) ** 2
     shares = [np.sum(np.where(np.abs(eigenvalues) < cut, parts, 0.0), axis=-1) for cut in SHARES]
     scale = np.where(squared_norm > 0.0, squared_norm, np.nan)
     direction = newton_direction(objective, theta, point, H, rtol)
     return {
-        "point_value": point.value,
+        "point_value": to_numpy(point.value),
         "point_squared_gradient_norm": squared_norm,
         "point_index": np.mean(eigenvalues < -INDEX_TOLERANCE, axis=-1),
         "point_class": point_class(
@@ -277,10 +318,13 @@ def describe(objective: NetworkObjective, theta: Array, rtol: float) -> dict[str
 def newton_direction(
     objective: NetworkObjective, theta: Array, point: Linearization, H: Array, rtol: float
 ) -> dict[str, Array]:
-    """Return the arrays of ``DIRECTION`` (runs,): of the one that Newton-MR takes at theta."""
+    """Return the arrays of ``DIRECTION`` (runs,): of the one that Newton-MR takes at theta.
+
+    ``theta`` and ``point`` are where the objective is, the Hessians H (runs, n, n) NumPy's.
+    """
     options = solver_options(rtol, None, np.inf, np.inf, 1e7)  # the defaults of newton_mr
-    found = solve(HessianOperator(objective, theta, point), -point.gradient, options)
-    by_frobenius = residual_indices(H, point.gradient, found.x)
+    found = to_numpy(solve(HessianOperator(objective, theta, point), -point.gradient, options))
+    by_frobenius = residual_indices(H, to_numpy(point.gradient), found.x)
     return {
         "relative_residual": found.relative_residual,
         "relative_cokernel_residual": found.relative_cokernel_residual,
@@ -305,10 +349,10 @@ def at_cutoffs(objective: NetworkObjective, trace: Trace) -> dict[str, Array]:
         if not len(runs):
             continue
         first = below[runs].argmax(axis=1)
-        point = objective.linearize(trace.thetas[runs, first])
+        point = objective.linearize(objective.asarray(trace.thetas[runs, first]))
         iteration[runs, column] = first
-        loss[runs, column] = point.value
-        index[runs, column] = morse_index(point.hessian())
+        loss[runs, column] = to_numpy(point.value)
+        index[runs, column] = morse_index(to_numpy(point.hessian()))
     return {"cutoff_iteration": iteration, "cutoff_loss": loss, "cutoff_index": index}
 
 

@@ -9,15 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..checks import Array
-from ..initialization import SCHEMES, initial_theta
+from ..initialization import SCHEMES
 from ..objectives import NetworkObjective
-from ..optimizers import Momentum, train
-from ..sampling import uniform_in_height
 from ..store import Record, Store, Task
 from .base import Configuration, MissingResultsError, Read, setting
 from .ends import ends, late
-from .gradient_flat import DIRECTION, POINTS, rounded, search
-from .linear_autoencoder import generators
+from .gradient_flat import DIRECTION, POINTS, rounded, search, train_and_sample
 from .mnist_autoencoder import MnistAutoencoder
 from .newton_systems import CHOICES, INDICES, LEVELS, resolve, spectrum, within
 from .results import Measured, Results
@@ -77,6 +74,7 @@ class Tolerance(MnistAutoencoder):
         "rerun_iterations": 40,
     }
 
+    device: str = setting("cpu", "chosen by us: single runs leave a GPU idle", choices=("cpu",))
     points: str = setting(
         "archived",
         'chosen by us: those of all runs of Fig. 3; or those of the "own" re-runs with rtol as is',
@@ -204,7 +202,9 @@ class Tolerance(MnistAutoencoder):
     def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
         """Train, repeat one run, or solve the systems at the points of some runs."""
         if configuration["stage"] == "train":
-            return {"theta_start": starts_of(cls.objective(configuration), configuration)}
+            scheme = configuration["initialization"]
+            trained = train_and_sample(cls.objective(configuration), configuration, scheme)
+            return {"theta_start": trained["theta_start"]}
         if configuration["stage"] == "rerun":
             training = configuration["train"]
             start = read(training)["theta_start"][configuration["run"]]
@@ -237,7 +237,7 @@ class Tolerance(MnistAutoencoder):
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of ``SOLVE_DIMS`` and ``RERUN_DIMS``, and how the re-runs end."""
-        stages = [[], [], []]  # type: list[list[dict[str, Array]]]
+        stages: list[list[dict[str, Array]]] = [[], [], []]
         for record in records:
             stage = ("train", "rerun", "solve").index(record.configuration["stage"])
             stages[stage].append(record.arrays)
@@ -304,21 +304,6 @@ def archived(configuration: Configuration) -> dict[str, Array]:
             "settings: compute them with `autocrit-lite run mnist_autoencoder --profile paper`"
         )
     return record.arrays
-
-
-def starts_of(objective: NetworkObjective, training: Configuration) -> Array:
-    """Return starts (runs, n) sampled uniformly in height, as for Fig. 3 but for the weights."""
-    T, S = training["trajectories"], training["starts"]
-    rngs = generators(training["seed"], (1,), 2 * T)
-    scheme = training["initialization"]
-    theta0 = np.stack([initial_theta(objective.net, scheme, rng) for rng in rngs[:T]])
-    rule = Momentum(training["learning_rate"], training["momentum"])
-    trained = train(objective, theta0, rule, training["epochs"])
-    runs = [trained.run(t) for t in range(T)]
-    sampled = [
-        run.theta[uniform_in_height(run, S, rng)] for run, rng in zip(runs, rngs[T:], strict=True)
-    ]
-    return np.concatenate(sampled)
 
 
 def rerun(

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-import numpy as np
-from array_api_compat import device, is_cupy_array, is_numpy_array
+from array_api_compat import device
 
 from ..checks import Array, array_namespace
 
@@ -57,10 +56,3 @@ def norm(x: Array) -> Array:
     scale = xp.where((largest > 0) & xp.isfinite(largest), largest, xp.ones_like(largest))
     scaled = x / scale[..., None]
     return scale * xp.sqrt(dot(scaled, scaled))
-
-
-def to_numpy(x: Array) -> Any:
-    """Return the array in the host's memory."""
-    if is_numpy_array(x):
-        return x
-    return x.get() if is_cupy_array(x) else np.from_dlpack(x)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..checks import Array
+from ..devices import to_numpy
 from ..reasons import Reason
-from .rows import to_numpy
 
 
 class FinderStopReason(Reason):

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from autocrit_lite.devices import to_numpy
 from autocrit_lite.finders import (
     FinderStopReason,
     damped_newton,
@@ -15,7 +16,7 @@ from autocrit_lite.finders import (
     newton_tr,
     saddle_free_newton,
 )
-from autocrit_lite.finders.rows import indices, norm, put, take, to_numpy
+from autocrit_lite.finders.rows import indices, norm, put, take
 
 from .problems import Counted, Point, saddle, strict
 

@@ -1,0 +1,106 @@
+"""Where arrays live: NumPy's in the host's memory, or CuPy's in that of a GPU.
+
+All that computes follows the arrays that it is given. This is the one place where they are moved:
+data and starts to a device before the work, results back after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from array_api_compat import is_array_api_obj, is_cupy_array, is_numpy_array
+
+from .checks import Array, one_of
+
+T = TypeVar("T")
+
+DEVICES = ("cpu", "gpu")
+
+SHARE = 0.5
+"""Of the free memory that things which stay may fill. Chosen by us: what the passes over the
+samples hold for a moment is bounded by itself (``objectives.CACHE``), and takes some gigabytes."""
+
+NEEDED = (
+    "the device 'gpu' needs an NVIDIA GPU with its driver, and CuPy for the driver's CUDA version: "
+    "pip install autocrit-lite[gpu] brings the one for CUDA 12"
+)
+
+
+class GPU(NamedTuple):
+    """A GPU: its array library, the library's name for it, and how to ask for its free bytes."""
+
+    xp: ModuleType
+    place: Any
+    free_bytes: Callable[[], int]
+
+
+def gpu() -> GPU:
+    """Return the current GPU.
+
+    Raises
+    ------
+    RuntimeError
+        If CuPy is not installed, or finds no GPU: the message says what is needed.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(f"no GPU: CuPy cannot be imported ({error}); {NEEDED}") from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"no GPU: {error}; {NEEDED}") from None
+    if count == 0:
+        raise RuntimeError(f"no GPU: CUDA finds none; {NEEDED}")
+    import array_api_compat.cupy as xp
+
+    def free_bytes() -> int:
+        free: int = cupy.cuda.runtime.memGetInfo()[0]
+        pooled: int = cupy.get_default_memory_pool().free_bytes()
+        return free + pooled
+
+    return GPU(xp, None, free_bytes)
+
+
+def require_device(device: str) -> None:
+    """Raise a RuntimeError if ``device`` is "gpu" and there is none that CuPy can use."""
+    if one_of("device", device, DEVICES) == "gpu":
+        gpu()
+
+
+def to_device(x: Array, device: str) -> Array:
+    """Return a NumPy array on a device: itself on "cpu", a copy on "gpu".
+
+    Raises
+    ------
+    RuntimeError
+        If there is no GPU: see ``gpu``.
+    """
+    if one_of("device", device, DEVICES) == "cpu":
+        return x
+    there = gpu()
+    return there.xp.asarray(x, device=there.place)
+
+
+def to_numpy(x: T) -> T:
+    """Return an array, or a dataclass with all its arrays, in the host's memory.
+
+    Anything else is returned as it is, and so are NumPy's arrays.
+    """
+    if is_numpy_array(x):
+        return x
+    if is_dataclass(x) and not isinstance(x, type):
+        return replace(x, **{f.name: to_numpy(getattr(x, f.name)) for f in fields(x)})
+    if not is_array_api_obj(x):
+        return x
+    there: Any = x
+    return there.get() if is_cupy_array(x) else np.from_dlpack(there)  # type: ignore[return-value]
+
+
+def how_many_fit(bytes_each: int) -> int:
+    """Return how many things of so many bytes the GPU's free memory holds, at least 1."""
+    return max(1, int(SHARE * gpu().free_bytes()) // bytes_each)
