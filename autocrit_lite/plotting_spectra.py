@@ -16,6 +16,9 @@ SIGN_COLORS = {"negative": FLAT, "zero": NEITHER, "positive": CRITICAL}
 SOURCE_COLORS = (CRITICAL, FOUND, "#56B4E9", FLAT, STALLED, TRUE, "#E8E8E8")
 """Of the sources of zeros in their order, then of the rescalings, then of the rest."""
 
+START = 1 / 64
+"""Added to epochs that are drawn on a log scale, as the start has no logarithm."""
+
 
 def counts_by_tolerance(
     ax: Axes, tolerance: Array, counts: Array, signs: Sequence[str], exact: int
@@ -35,7 +38,7 @@ def counts_by_tolerance(
     """
     for sign, column in zip(signs, counts.T, strict=True):
         ax.plot(tolerance, column, color=SIGN_COLORS[sign], label=sign)
-    ax.axhline(exact, color=NEITHER, lw=0.8, ls=":")
+    ax.axhline(exact, color=NEITHER, lw=0.8, ls=":", label="zero to the last bit")
     ax.set(xscale="log", xlabel=r"tolerance $\tau$", ylabel="eigenvalues")
 
 
@@ -91,9 +94,11 @@ def error_against_negative(ax: Axes, error: Array, share: Array, epoch: Array) -
     """
     for e, s in zip(error, share, strict=True):
         ax.plot(s, e, color=TRUE, lw=LINE_WIDTH, zorder=1)
-        # the start has no logarithm
-        drawn = ax.scatter(s, e, c=np.log2(epoch + 1 / 64), s=12, lw=0, cmap="viridis")
-    ax.figure.colorbar(drawn, ax=ax, label=r"$\log_2$ (epoch + 1/64)")
+        drawn = ax.scatter(s, e, c=np.log2(epoch + START), s=12, lw=0, cmap="viridis")
+    marks = {"0": 0.0, "1/8": 1 / 8, "1": 1.0, "4": 4.0, "16": 16.0}
+    marks = {label: mark for label, mark in marks.items() if mark <= epoch.max()}
+    bar = ax.figure.colorbar(drawn, ax=ax, label="epoch")
+    bar.set_ticks([float(np.log2(mark + START)) for mark in marks.values()], labels=list(marks))
     ax.set(xlabel="share of negative eigenvalues", ylabel="error")
 
 
@@ -112,7 +117,7 @@ def zeros_by_epoch(ax: Axes, epoch: Array, zeros: Mapping[float, Array], known: 
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, len(zeros)))
     for (tolerance, runs), color in zip(zeros.items(), colors, strict=True):
         for i, run in enumerate(runs):
-            label = rf"$\tau$ = {tolerance:g}" if i == 0 else None
+            label = rf"$\tau = {power_of_ten(tolerance)}$" if i == 0 else None
             ax.plot(epoch, run, color=color, lw=1.0, label=label)
     for run in known:
         ax.plot(epoch, run, color=NEITHER, lw=0.8, ls=":")
@@ -122,7 +127,10 @@ def zeros_by_epoch(ax: Axes, epoch: Array, zeros: Mapping[float, Array], known: 
 def bulk_against_laws(
     ax: Axes, eigenvalues: Array, laws: Mapping[str, Law], distance: Sequence[float]
 ) -> None:
-    """Draw the histogram of a bulk with the densities of laws fitted to it.
+    """Draw the distribution function of a bulk with those of laws fitted to it.
+
+    The Kolmogorov–Smirnov distance is the largest vertical gap. The axis of λ is linear about 0, up
+    to the size below which a tenth of the bulk lies, and logarithmic beyond.
 
     Parameters
     ----------
@@ -133,10 +141,20 @@ def bulk_against_laws(
     distance : sequence of float
         The Kolmogorov–Smirnov distance of each.
     """
-    low, high = float(eigenvalues.min()), float(eigenvalues.max())
-    edges = np.linspace(low, high, 101)
-    ax.hist(eigenvalues, edges.tolist(), density=True, color=TRUE)
-    x = np.linspace(low, high, 1001)
+    share = np.linspace(0.0, 1.0, 1001)
+    ax.plot(np.quantile(eigenvalues, share), share, color=TRUE, lw=2.5, label="measured")
+    linear = float(np.quantile(np.abs(eigenvalues), 0.1))
+    low, high = (np.arcsinh(float(end) / linear) for end in (eigenvalues.min(), eigenvalues.max()))
+    x = linear * np.sinh(np.linspace(low, high, 2001))
     for (name, law), d, color in zip(laws.items(), distance, (CRITICAL, FLAT), strict=False):
-        ax.plot(x, law.density(x), color=color, lw=1.2, label=f"{name}: distance {d:.2f}")
-    ax.set(yscale="log", xlabel=r"$\lambda$", ylabel="density")
+        ax.plot(x, law.cdf(x), color=color, lw=1.2, label=f"{name}: distance {d:.2f}")
+    lowest, highest = np.ceil(np.log10(linear)), np.floor(np.log10(np.abs(x).max()))
+    sizes = 10.0 ** np.arange(highest, lowest, -2)[::-1]  # ticks for every decade would collide
+    ax.set_xscale("symlog", linthresh=linear)
+    ax.set_xticks([-size for size in sizes if size < -x[0]] + [0.0, *sizes])
+    ax.set(xlabel=r"$\lambda$", ylabel="share of eigenvalues below")
+
+
+def power_of_ten(x: float) -> str:
+    """Return a power of ten as it is written in formulas."""
+    return rf"10^{{{np.log10(x):.3g}}}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from autocrit_lite import plotting, plotting_spectra
-from autocrit_lite.spectra import Semicircle
+from autocrit_lite.spectra import Semicircle, kolmogorov_smirnov
 
 
 @pytest.fixture
@@ -47,23 +47,31 @@ def test_error_against_negative_has_a_dot_for_each_point(ax):
     plotting_spectra.error_against_negative(ax, error, share, np.array([0.0, 1.0]))
     offsets = [dots.get_offsets() for dots in ax.collections]
     np.testing.assert_array_equal(offsets, np.stack([share, error], axis=-1))
+    bar = ax.figure.axes[-1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0", "1/8", "1"]
 
 
 def test_zeros_by_epoch_has_a_line_for_each_trial_and_tolerance(ax):
     zeros = {1e-12: np.array([[3, 2], [5, 4]]), 1e-3: np.array([[9, 8], [7, 6]])}
     known = np.array([[2, 2], [3, 3]])
     plotting_spectra.zeros_by_epoch(ax, np.array([0.0, 1.0]), zeros, known)
+    assert ax.lines[0].get_label() == r"$\tau = 10^{-12}$"
     drawn = [list(line.get_ydata()) for line in ax.lines]
     assert drawn == [[3, 2], [5, 4], [9, 8], [7, 6], [2, 2], [3, 3]]
     assert [line.get_linestyle() for line in ax.lines[-2:]] == [":", ":"]
 
 
-def test_bulk_against_laws_draws_the_density(ax):
+def test_bulk_against_laws_draws_distribution_functions_whose_gap_is_the_distance(ax):
     law = Semicircle(centre=0.0, radius=1.0)
-    eigenvalues = np.linspace(-1.0, 1.0, 50)
-    plotting_spectra.bulk_against_laws(ax, eigenvalues, {"Wigner": law}, [0.25])
-    x, y = ax.lines[0].get_data()
-    np.testing.assert_allclose(y, law.density(x))
-    assert ax.lines[0].get_label() == "Wigner: distance 0.25"
-    area = sum(bar.get_width() * bar.get_height() for bar in ax.patches)
-    assert area == pytest.approx(1.0)
+    eigenvalues = 0.3 * np.random.default_rng(0).standard_normal(400) ** 3
+    distance = kolmogorov_smirnov(eigenvalues, law)
+    plotting_spectra.bulk_against_laws(ax, eigenvalues, {"Wigner": law}, [distance])
+    measured, wigner = ax.lines
+    x, y = wigner.get_data()
+    np.testing.assert_allclose(y, law.cdf(x))
+    assert (x[0], x[-1]) == pytest.approx((eigenvalues.min(), eigenvalues.max()))
+    gap = np.abs(np.interp(x, *measured.get_data()) - y).max()
+    assert gap == pytest.approx(distance, abs=0.01)
+    assert wigner.get_label() == f"Wigner: distance {distance:.2f}"
+    assert ax.get_xscale() == "symlog"
+    assert 0.0 in ax.get_xticks()

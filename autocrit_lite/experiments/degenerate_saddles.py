@@ -9,11 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..checks import Array
+from ..devices import DEVICES
 from ..flat_directions import SIGNS, SOURCES, counts
 from ..store import Record, canonical
 from .base import Configuration, Experiment, Read, setting
 from .claims_2018 import tables_and_figures
-from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, spectrum
+from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, peak_memory, spectrum
 from .digits_training import checksum, train_network
 from .gradient_flat import FIRST_BITS, rounded
 from .results import Measured, Results
@@ -22,8 +23,9 @@ from .results import Measured, Results
 class Row(NamedTuple):
     """A row of a table, as it differs from the first one: Nesterov momentum on 784-25-10.
 
-    ``hidden`` holds the widths of the hidden layers as multiples of the setting; ``data`` is one
-    of ``DATA``, or None for the setting ``images``.
+    ``hidden`` holds the widths of the hidden layers as multiples of the setting, ``rate`` and
+    ``batch`` are likewise multiples; ``data`` is one of ``DATA``, or None for the setting
+    ``images``.
     """
 
     method: str = "momentum"
@@ -32,6 +34,8 @@ class Row(NamedTuple):
     data: str | None = None
     precision: str = "double"
     spectrum: bool = True
+    rate: float = 1.0
+    batch: int = 1
 
 
 ROWS = {
@@ -55,6 +59,8 @@ ROWS = {
     "all images": Row(data="all"),
     "cropped": Row(data="cropped"),
     "jittered": Row(data="jittered"),
+    "rate × 10": Row(rate=10.0),
+    "batch × 10": Row(batch=10),
 }
 """The rows by name."""
 
@@ -114,7 +120,12 @@ class DegenerateSaddles(Experiment):
         100, "chosen by us: the default of the library in the paper's public code", at_least=1
     )
     momentum: float = setting(0.9, "section 3", at_least=0.0, below=1.0)
-    momentum_rate: float = setting(0.01, "chosen by us (not stated)", above=0.0)
+    momentum_rate: float = setting(
+        0.01,
+        "chosen by us (not stated); the row “rate × 10” has the default of the library in the "
+        "paper's public code",
+        above=0.0,
+    )
     adam_rate: float = setting(1e-3, "chosen by us: Kingma & Ba 2015", above=0.0)
     adagrad_rate: float = setting(0.01, "chosen by us (not stated)", above=0.0)
     noisy_rate: float = setting(0.1, "chosen by us (not stated)", above=0.0)
@@ -132,6 +143,11 @@ class DegenerateSaddles(Experiment):
     course_hidden: int = setting(10, "chosen by us, as above", at_least=1)
     course_epochs: int = setting(30, "chosen by us, as above", at_least=1)
     seed: int = setting(0, "chosen by us: of weights, batches, noise, splits and jitter")
+    device: str = setting(
+        "cpu",
+        'chosen by us; on "gpu" full spectra are computed: its memory must hold four Hessians',
+        choices=DEVICES,
+    )
 
     def check(self) -> None:
         """Raise a ValueError if rows are missing or repeated, or features cannot have them."""
@@ -163,10 +179,10 @@ class DegenerateSaddles(Experiment):
     def training(self, row: Row, trial: int) -> dict[str, Any]:
         """Return the configuration of a training."""
         options: dict[str, dict[str, Any]] = {
-            "momentum": {"rate": self.momentum_rate, "momentum": self.momentum},
-            "Adam": {"rate": self.adam_rate},
-            "Adagrad": {"rate": self.adagrad_rate},
-            "noisy SGD": {"rate": self.noisy_rate, "noise": self.noise},
+            "momentum": {"rate": row.rate * self.momentum_rate, "momentum": self.momentum},
+            "Adam": {"rate": row.rate * self.adam_rate},
+            "Adagrad": {"rate": row.rate * self.adagrad_rate},
+            "noisy SGD": {"rate": row.rate * self.noisy_rate, "noise": self.noise},
             "saddle-free Newton": {"krylov_dimension": self.krylov_dimension},
         }
         autoencoder = row.method == "saddle-free Newton"
@@ -176,7 +192,7 @@ class DegenerateSaddles(Experiment):
             "data": self.data(row.data, trial, self.size),
             "method": row.method,
             "options": options[row.method],
-            "batch_size": None if autoencoder else self.batch_size,
+            "batch_size": None if autoencoder else row.batch * self.batch_size,
             "activation": self.autoencoder_activation if autoencoder else "relu",
             "initialization": row.initialization,
             "hidden": [width * times for times in row.hidden],
@@ -198,14 +214,21 @@ class DegenerateSaddles(Experiment):
         }
 
     def stages(self) -> list[list[dict[str, Any]]]:
-        """Return the trainings, each once, then the spectra and the courses."""
-        cases = [(ROWS[name], trial) for name in self.rows for trial in range(self.trials)]
+        """Return the trainings, each once, then the courses and the spectra.
+
+        All rows of a trial come before the next trial, so that a run that is stopped early leaves
+        whole trials: with ``trials`` set to their number they can be looked at.
+        """
         trainings: list[dict[str, Any]] = []
-        for case in cases:
-            if self.training(*case) not in trainings:
-                trainings.append(self.training(*case))
-        spectra = [self.spectrum(row, trial) for row, trial in cases if row.spectrum]
-        return [trainings, spectra + [self.course(trial) for trial in range(self.trials)]]
+        later = []
+        for trial in range(self.trials):
+            rows = [ROWS[name] for name in self.rows]
+            for row in rows:
+                if self.training(row, trial) not in trainings:
+                    trainings.append(self.training(row, trial))
+            later.append(self.course(trial))
+            later += [self.spectrum(row, trial) for row in rows if row.spectrum]
+        return [trainings, later]
 
     def spectrum(self, row: Row, trial: int) -> dict[str, Any]:
         """Return the configuration of a spectrum."""
@@ -213,6 +236,7 @@ class DegenerateSaddles(Experiment):
             "stage": "spectrum",
             "train": self.training(row, trial),
             "precision": row.precision,
+            **({} if self.device == "cpu" else {"device": self.device}),
         }
 
     @staticmethod
@@ -229,8 +253,13 @@ class DegenerateSaddles(Experiment):
             passed = course(configuration)
             return {**passed, "eigenvalues": rounded(passed["eigenvalues"])}
         theta = read(configuration["train"])["theta"]
-        found = spectrum(configuration["train"], theta, configuration["precision"])
-        return {**found, "eigenvalues": rounded(found["eigenvalues"], FIRST_BITS)}
+        device = configuration.get("device", "cpu")
+        found = spectrum(configuration["train"], theta, configuration["precision"], device)
+        return {
+            **found,
+            "eigenvalues": rounded(found["eigenvalues"], FIRST_BITS),
+            "peak_memory": np.array(peak_memory()),
+        }
 
     @staticmethod
     def binding(arrays: dict[str, Array]) -> dict[str, Array]:
@@ -308,6 +337,7 @@ SPECTRUM_DIMS: dict[str, tuple[str, ...]] = {
     "forced": ("tolerance",),
     "gradient_norm": (),
     "distance": ("law",),
+    "peak_memory": (),
 }
 COURSE_DIMS: dict[str, tuple[str, ...]] = {
     "epoch": ("point",),
