@@ -9,16 +9,22 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
+# Debian's package "chromium"; the browser tests bring no browser of their own.
+export CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help reproduce test test-slow lint format bench lab lock clean
+.PHONY: help reproduce test test-slow test-browser lint format bench bench-gpu lab book audit lock clean
 
 help:
-	@echo "make reproduce   every notebook at PROFILE=quick into build/, then the claims table"
-	@echo "make test        lint, types, pytest, nbval"
-	@echo "make test-slow   the tests that take minutes"
-	@echo "make bench       timings against autograd, JAX and PyTorch, into figures/benchmarks.md"
-	@echo "make lab         the notebooks in JupyterLab"
-	@echo "make lock        resolve requirements.lock anew from pyproject.toml"
+	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims table"
+	@echo "make test          lint, types, pytest, nbval"
+	@echo "make test-slow     the tests that take minutes"
+	@echo "make test-browser  every notebook in JupyterLab, and the book, in Chromium"
+	@echo "make bench         timings against autograd, JAX and PyTorch, into figures/benchmarks.md"
+	@echo "make bench-gpu     the same on a GPU, with whole iterations and Fig. 3, into figures/benchmarks_gpu.md"
+	@echo "make lab           the notebooks in JupyterLab"
+	@echo "make book          the notebooks and the reference as pages to browse, build/book/html/index.html"
+	@echo "make audit         known vulnerabilities of the locked packages; asks a database on the network"
+	@echo "make lock          resolve requirements.lock anew from pyproject.toml"
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autocrit_lite needs Python 3.11 or newer; set PYTHON=")'
@@ -52,6 +58,25 @@ test-slow: .venv/installed
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
 
+.venv/book: .venv/installed requirements-book.txt
+	$(BIN)/python -m pip install --quiet -r requirements-book.txt
+	touch $@
+
+# Warnings are errors; the notebooks are shown as they are committed, not executed.
+book: .venv/book
+	rm -rf build/book
+	COLUMNS=88 $(BIN)/python docs/stage.py build/book/source
+	$(BIN)/sphinx-build -W --keep-going -q -d build/book/doctrees build/book/source build/book/html
+	$(BIN)/python docs/check.py build/book/html
+
+.venv/browser: .venv/installed requirements-browser.txt
+	$(BIN)/python -m pip install --quiet -r requirements-browser.txt
+	touch $@
+
+test-browser: .venv/browser book
+	env -u MPLBACKEND $(BIN)/pytest -p no:randomly -p no:cacheprovider -v \
+	    tests/browser/notebooks.py tests/browser/book.py
+
 .venv/bench: .venv/installed requirements-bench.txt
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	touch $@
@@ -59,11 +84,25 @@ lab: .venv/installed
 bench: .venv/bench
 	$(BIN)/python tests/benchmarks/write_table.py
 
+# For CUDA 12; where CuPy is there for another version, run the program itself.
+.venv/gpu: .venv/installed
+	$(BIN)/python -m pip install --quiet -e ".[gpu]"
+	touch $@
+
+bench-gpu: .venv/gpu
+	$(BIN)/python tests/benchmarks/write_gpu_table.py
+
 lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --extra dev --extra dask --upgrade pyproject.toml -o requirements.lock
+
+# Fails also where the database cannot be reached or does not know a package.
+audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 clean:
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -53,6 +53,8 @@ def distribution(ax: Axes, values: Array, label: str, color: str, **line: Any) -
     values : array (runs,)
         Values of r in [0, 1]; NaN is left out.
     label, color : str
+    **line
+        Passed on to ``ax.step``.
     """
     known = np.sort(values[np.isfinite(values)])
     share = 1.0 - np.arange(len(known)) / max(1, len(known))

@@ -38,7 +38,9 @@ def test_every_requirement_is_pinned_to_a_version_that_satisfies_it():
 
 
 def test_the_extras_are_those_promised():
-    assert set(PROJECT["optional-dependencies"]) == {"gpu", "dask", "dev", "bench"}
+    assert set(PROJECT["optional-dependencies"]) == {
+        "gpu", "dask", "dev", "bench", "book", "browser",
+    }  # fmt: skip
 
 
 def test_citation_names_the_version_and_the_four_papers():

@@ -69,6 +69,18 @@ def _checked(name: str, value: Any, kind: Any, accepted: Mapping[str, Any]) -> A
     return value
 
 
+class SettingsFrame(pd.DataFrame):
+    """A table of settings, which a notebook shows with their sources in full."""
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        return self.to_string()
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return str(self.to_html())
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One figure or table of a paper, or several that share their computation.
@@ -127,10 +139,10 @@ class Experiment:
         given = {name: value for name, value in overrides.items() if value is not None}
         return cls(profile=profile, **{**(cls.quick if profile == "quick" else {}), **given})
 
-    def settings(self) -> pd.DataFrame:
+    def settings(self) -> SettingsFrame:
         """Return every setting with its value and its source."""
         own = [f for f in fields(self) if f.name != "profile"]
-        return pd.DataFrame(
+        return SettingsFrame(
             {
                 "value": [str(getattr(self, f.name)) for f in own],
                 "source": [f.metadata["source"] for f in own],
