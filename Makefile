@@ -24,6 +24,8 @@ help:
 	@echo "make lab           the notebooks in JupyterLab"
 	@echo "make book          the notebooks and the reference as pages to browse, build/book/html/index.html"
 	@echo "make audit         known vulnerabilities of the locked packages; asks a database on the network"
+	@echo "make format        the code and notebooks in the formatter's shape; make lint only looks"
+	@echo "make clean         remove build/ and the caches"
 	@echo "make lock          resolve requirements.lock anew from pyproject.toml"
 
 .venv/installed: requirements.lock pyproject.toml

@@ -148,7 +148,17 @@ def render(ledger: Sequence[Claim], style: str = "table") -> str:
     one_of("format", style, FORMATS)
     if style == "json":
         return json.dumps([asdict(claim) for claim in ledger], indent=1, ensure_ascii=False)
-    names = ["id", "source", "printed", "measured", "interval", "scale", "verdict", "why"]
+    names = [
+        "id",
+        "source",
+        "statement",
+        "printed",
+        "measured",
+        "interval",
+        "scale",
+        "verdict",
+        "why",
+    ]
     if style == "table":
         names.remove("source")
     rows = [[_text(getattr(claim, name)) for name in names] for claim in ledger]

@@ -246,7 +246,11 @@ def reproduce_command(parsed: argparse.Namespace) -> int:
         for e in executions
     ]
     print(claims.text_table(["notebook", "status", "time", "executed copy"], rows), end="\n\n")
-    print(claims.render(claims.claims()))
+    ledger, file = claims.claims(), parsed.out / "claims.md"
+    file.write_text(claims.render(ledger, "markdown") + "\n", encoding="utf-8")
+    print(f'The papers\' numbers beside ours, also in {file}. Those of the scale "paper" are the')
+    print("archive's; what the notebooks have just computed is in the copies' last cells.\n")
+    print(claims.render(ledger))
     failed = [f"notebook {e.name} failed: see {e.output}" for e in executions if not e.ok]
     return _complain("\n".join(failed), FAILED) if failed else DONE
 

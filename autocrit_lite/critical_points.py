@@ -292,7 +292,7 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
     Parameters
     ----------
     hessian : array (..., n, n)
-        H.
+        The Hessian H.
     gradient, direction : array (..., n)
         g and p, of the same array module.
 

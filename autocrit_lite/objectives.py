@@ -93,16 +93,25 @@ class AutogradObjective:
         Raises
         ------
         TypeError, ValueError
-            If theta is not float64, or of neither one nor two dimensions.
+            If theta is not float64, or of neither one nor two dimensions, or f(theta) no scalar.
         """
         theta = theta_array(theta, None)
         if theta.ndim == 1:
-            value, gradient = self._value_and_grad(theta)
+            value, gradient = self._at(theta)
             return np.asarray(value, dtype=float), gradient
         if theta.shape[0] == 0:
             return np.zeros(0), np.zeros_like(theta)
-        values, gradients = zip(*(self._value_and_grad(row) for row in theta), strict=True)
+        values, gradients = zip(*(self._at(row) for row in theta), strict=True)
         return np.asarray(values, dtype=float), np.stack(gradients)
+
+    def _at(self, theta: Array) -> tuple[Any, Array]:
+        try:
+            found: tuple[Any, Array] = self._value_and_grad(theta)
+        except TypeError:
+            if shape := np.shape(self._f(theta)):
+                raise TypeError(f"f must return a scalar, not an array of shape {shape}") from None
+            raise
+        return found
 
     def linearize(self, theta: Array) -> AutogradLinearization:
         """Return the loss at theta (..., n) with its derivatives."""
@@ -206,7 +215,7 @@ class NetworkObjective:
     ----------
     net : MLP
     n_samples : int
-        N.
+        How many samples there are, N.
     hessian_cost : float
         How many Hessian-vector products cost as much as one dense Hessian, by counted operations.
     dense_product_cost : float
@@ -263,7 +272,7 @@ class NetworkObjective:
         l2 = number("l2", l2, at_least=0.0, at_most=float(np.finfo(float).max))
         X = float_array("X", X)
         if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
-            raise ValueError(f"X must have shape (N, {net.layers[0]}), not {tuple(X.shape)}")
+            raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {tuple(X.shape)}")
         given, Y = Y, _targets(Y, X, net.layers[-1], loss)
         xp = array_namespace(X)
         n_samples, n_outputs = Y.shape

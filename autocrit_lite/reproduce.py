@@ -22,6 +22,10 @@ from .experiments.base import PROFILES
 SECONDS_TO_STOP = 10.0
 """How long an interrupted notebook may take to stop its kernel (chosen by us)."""
 
+KERNEL_LOG = "[IPKernelApp]"
+"""What kernels have to say on themselves, which frightens: they run without encryption, say. What
+fails in a notebook comes from papermill."""
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -155,8 +159,13 @@ def _papermill(
     command = [sys.executable, "-m", "papermill", str(notebook), str(output)]
     command += ["--no-progress-bar", "--log-output", "--log-level", "WARNING"]
     command += ["-y", yaml.safe_dump(dict(parameters))]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
+            for line in process.stderr or ():
+                if KERNEL_LOG not in line:
+                    print(line, end="", file=sys.stderr, flush=True)
             return process.wait() == 0
         except BaseException:
             process.terminate()

@@ -35,6 +35,7 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.images: list[tuple[str, str]] = []
+        self.lettered = False
         self.feed(text)
         self.loads += re.findall(r"url\(['\"]?([^'\")]+)", text)
 
@@ -44,6 +45,7 @@ class Page(HTMLParser):
         self.ids.update(given[name] for name in ("id", "name") if name in given)
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
+        self.lettered |= tag == "ol" and "upperalpha" in given.get("class", "")
         if tag == "img":
             self.images.append((given.get("src", ""), given.get("alt", "")))
         self.loads += [given[name] for name in given if (tag, name) in LOADS]
@@ -56,6 +58,8 @@ def problems(folder: Path) -> Iterator[str]:
         yield f"{folder}: no page"
     for path, page in pages.items():
         name = path.relative_to(folder)
+        if page.lettered:
+            yield f"{name}: an initial or a symbol with a full stop has become a list: A., B., C."
         for target in page.loads:
             if urlsplit(target).scheme != "data":
                 yield from _missing(f"{name} loads", path, target, pages, elsewhere=False)

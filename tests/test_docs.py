@@ -202,6 +202,7 @@ GOOD += '<a href="https://doi.org/1">c</a><img src="f.png" alt="A curve that fal
         ('<a href="#nowhere">c</a>', "links to #nowhere, a page without such a place"),
         ('<script src="https://cdn.example/x.js"></script>', "which is elsewhere"),
         ('<script src="//cdn.example/x.js"></script>', "which is elsewhere"),
+        ('<ol class="upperalpha simple" start="3">', "has become a list"),
         ('<link rel="stylesheet" href="http://example.com/x.css">', "which is elsewhere"),
         ('<link rel="stylesheet" href="missing.css">', "which does not exist"),
         ('<p style="background: url(https://example.com/x.png)">', "which is elsewhere"),

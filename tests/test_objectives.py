@@ -54,6 +54,8 @@ def test_autograd_objective_names_bad_arguments():
         objective.linearize(np.zeros((1, 2, 3)))
     with pytest.raises(ValueError, match=r"v must have shape \(2,\)"):
         objective.linearize(np.zeros(2)).hvp(np.zeros(3))
+    with pytest.raises(TypeError, match=r"f must return a scalar, not an array of shape \(2,\)"):
+        AutogradObjective(lambda theta: 2.0 * theta).linearize(np.zeros(2))
 
 
 def test_mean_squared_error_averages_over_samples_and_outputs():
@@ -122,7 +124,7 @@ INF_Y = np.where(np.arange(2) == 1, np.inf, Y)
     ("arguments", "error", "message"),
     [
         ({"net": (3, 4, 2)}, TypeError, "net must be an MLP"),
-        ({"X": X[:, :2]}, ValueError, r"X must have shape \(N, 3\), not \(11, 2\)"),
+        ({"X": X[:, :2]}, ValueError, r"X must have shape \(N, 3\), N > 0, not \(11, 2\)"),
         ({"X": X.T}, ValueError, r"X must have shape \(N, 3\)"),
         ({"X": X[0]}, ValueError, r"X must have shape \(N, 3\)"),
         ({"X": X[:0], "Y": Y[:0]}, ValueError, r"X must have shape \(N, 3\)"),

@@ -79,6 +79,11 @@ def find(
     TypeError, ValueError
         If an argument is not as described, or ``theta0`` is not finite.
     """
+    if not callable(getattr(objective, "linearize", None)):
+        raise TypeError(
+            "objective must be one, such as AutogradObjective(f) or NetworkObjective(net, X, Y), "
+            f"not {objective!r}"
+        )
     theta0 = float_array("theta0", theta_array(theta0, None, "theta0"))
     if theta0.ndim == 2 and theta0.shape[0] == 0:
         raise ValueError("theta0 must hold at least one start, not 0")

@@ -163,7 +163,7 @@ def gradient_norm_minimization(
 
     References
     ----------
-    .. [1] C. G. Frye et al., arXiv 1901.10603, 2019, 2.2.1 and 6.4.
+    .. [1] Frye et al., arXiv 1901.10603, 2019, 2.2.1 and 6.4.
     """
     c1 = number("c1", c1, at_least=0.0, below=1.0)
     finder = GradientNorm(

@@ -150,8 +150,8 @@ def newton_mr(
     ----------
     .. [1] F. Roosta, Y. Liu, P. Xu, M. W. Mahoney, Newton-MR: Newton's method without smoothness or
        convexity, arXiv 1810.00303.
-    .. [2] C. G. Frye et al., Neural Computation 33(6), 1469-1497, 2021, A.2 and A.3.
-    .. [3] C. G. Frye et al., arXiv 1901.10603, 2019, 2.2.2 and 6.4.
+    .. [2] Frye et al., Neural Computation 33(6), 1469-1497, 2021, A.2 and A.3.
+    .. [3] Frye et al., arXiv 1901.10603, 2019, 2.2.2 and 6.4.
 
     Examples
     --------

@@ -123,7 +123,7 @@ def newton_tr(
 
     References
     ----------
-    .. [1] C. G. Frye et al., arXiv 1901.10603, 2019, 2.2.2 and 6.5.
+    .. [1] Frye et al., arXiv 1901.10603, 2019, 2.2.2 and 6.5.
     """
     if len(gammas) == 0:
         raise ValueError("gammas must hold at least one number")

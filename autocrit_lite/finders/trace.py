@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..checks import Array
+from ..checks import Array, one_of
 from ..devices import to_numpy
 from ..reasons import Reason
 
@@ -121,6 +121,34 @@ class Trace:
     solver_iterations: Array
     solver_stop_reason: Array
     thetas: Array | None = None
+
+    def last(self, name: str) -> float | Array:
+        """Return the last number of a history that is not NaN: a float, or an array (B,).
+
+        Parameters
+        ----------
+        name : str
+            Of a history, an attribute of shape (B, K + 1). Of a direction it is the last one that
+            was computed, which may be the one before the last iterate.
+
+        Raises
+        ------
+        ValueError
+            If there is no history of that name.
+
+        Examples
+        --------
+        >>> from autocrit_lite import newton_mr
+        >>> from autocrit_lite.ground_truth.quartic import Quartic
+        >>> trace = newton_mr(Quartic(), np.array([[-4.0, 1.0], [-2.5, 3.0]]))
+        >>> (trace.last("squared_gradient_norm") < 1e-8).tolist()
+        [True, True]
+        """
+        history = to_numpy(getattr(self, one_of("name", name, ITERATE_SCALARS + DIRECTION_SCALARS)))
+        steps = np.arange(1, history.shape[-1] + 1) * np.isfinite(history)
+        column = np.argmax(steps, axis=-1)  # 0 where all are NaN
+        found = np.take_along_axis(history, np.expand_dims(column, -1), axis=-1)[..., 0]
+        return found if found.ndim else float(found)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a tidy frame: one row for each run and iterate, none after a run's end."""

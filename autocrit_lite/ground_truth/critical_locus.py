@@ -22,7 +22,7 @@ critical whatever the hidden biases are. The loci are parts of larger sets of cr
 
 References
 ----------
-Y. Cooper, The critical locus of overparameterized neural networks, arXiv 2005.04210, 2020.
+Cooper, The critical locus of overparameterized neural networks, arXiv 2005.04210, 2020.
 """
 
 from __future__ import annotations

@@ -117,6 +117,25 @@ def test_the_trace_of_a_batch():
     assert np.isnan(trace.theta_flattest[3]).all()
 
 
+def test_the_last_number_of_a_history():
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective)
+    theta0[3] = objective.middle  # no direction is computed there
+    trace = newton_mr(objective, theta0, 40, squared_gradient_tolerance=1e-20)
+    assert len(set(trace.iterations.tolist())) > 2
+    last, r = trace.last("value"), trace.last("relative_residual")
+    for run, end in enumerate(trace.iterations):
+        assert last[run] == trace.value[run, end]
+        if end:
+            assert r[run] == trace.relative_residual[run, end - 1]
+    assert np.isnan(r[3])
+    single = newton_mr(objective, theta0[0], 40, squared_gradient_tolerance=1e-20)
+    assert isinstance(single.last("value"), float)
+    assert single.last("value") == single.value[-1]
+    with pytest.raises(ValueError, match="name must be one of"):
+        trace.last("theta")
+
+
 def test_the_frame_has_a_row_for_each_run_and_iterate():
     objective = saddle(EIGENVALUES, c=0.5)
     trace = newton_mr(objective, starts(objective), 20)
@@ -252,6 +271,12 @@ def test_the_dense_hessian_changes_nothing_beyond_rounding():
 def test_bad_input_is_refused(find, error, name, arguments):
     with pytest.raises(error, match=name):
         find(saddle(EIGENVALUES), **{"theta0": np.zeros(5), **arguments})
+
+
+@every_finder
+def test_a_plain_function_is_no_objective(find):
+    with pytest.raises(TypeError, match=r"objective must be one, such as AutogradObjective\(f\)"):
+        find(lambda theta: theta @ theta, np.zeros(5))
 
 
 @pytest.mark.parametrize(
