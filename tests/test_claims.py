@@ -77,7 +77,7 @@ def test_json_is_a_list_of_objects_and_markdown_a_table():
     odd = [claims.Claim("a|b", "§1", "what", "1", 0.123456, (0.1, 0.2))]
     row = claims.render(odd, "markdown").splitlines()[-1]
     assert row.startswith(r"| a\|b | §1 | what | 1 | 0.1235 | 0.1, 0.2 |")
-    assert claims.render(odd).splitlines()[1].split()[:3] == ["a|b", "1", "0.1235"]
+    assert claims.render(odd).splitlines()[1].split()[:4] == ["a|b", "what", "1", "0.1235"]
 
 
 def test_other_formats_and_verdicts_are_refused():
