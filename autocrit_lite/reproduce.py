@@ -160,7 +160,12 @@ def _papermill(
     command += ["--no-progress-bar", "--log-output", "--log-level", "WARNING"]
     command += ["-y", yaml.safe_dump(dict(parameters))]
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         try:
             for line in process.stderr or ():

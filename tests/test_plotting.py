@@ -2,17 +2,8 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from autocrit_lite import plotting
-
-
-@pytest.fixture
-def ax():
-    with plotting.style():
-        figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_squared_gradient_norm_draws_each_run_at_its_iterations(ax):

@@ -1,18 +1,8 @@
 """The panels draw the data they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from autocrit_lite import plotting, plotting_loci
-
-
-@pytest.fixture
-def ax():
-    with plotting.style():
-        figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
+from autocrit_lite import plotting_loci
 
 
 def test_growth_draws_measured_dots_and_two_kinds_of_lines(ax):

@@ -1,19 +1,10 @@
 """The panels on spectra draw the data they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from autocrit_lite import plotting, plotting_spectra
+from autocrit_lite import plotting_spectra
 from autocrit_lite.spectra import Semicircle, kolmogorov_smirnov
-
-
-@pytest.fixture
-def ax():
-    with plotting.style():
-        figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_counts_by_tolerance_has_a_line_for_each_sign_and_one_for_exact_zeros(ax):

@@ -1,18 +1,8 @@
 """The panels on tolerances and finders draw the data they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from autocrit_lite import plotting, plotting_tolerance
-
-
-@pytest.fixture
-def ax():
-    with plotting.style():
-        figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
+from autocrit_lite import plotting_tolerance
 
 
 def test_by_tolerance_has_a_line_for_each_system_and_the_median_and_runs_from_loose_to_strict(ax):

@@ -47,7 +47,7 @@ from the critical point for superlinear."""
 CLIFF_DECADES, CLIFF_WIDTH = 6.0, 10
 """Of ``has_cliff``: decades of ‖g‖² within iterations. Fixed on the quartic, where they part the
 runs to the critical point from the others, and on the linear network, where they mark the falls
-that the eye sees (any from 5 decades in 10 iterations to 8 in 20 mark the same runs but one)."""
+that the eye sees. How many runs of the latter have a cliff depends on them."""
 
 
 def has_cliff(squared_gradient_norm: Array) -> Array:

@@ -145,7 +145,7 @@ class Trace:
         [True, True]
         """
         history = to_numpy(getattr(self, one_of("name", name, ITERATE_SCALARS + DIRECTION_SCALARS)))
-        steps = np.arange(1, history.shape[-1] + 1) * np.isfinite(history)
+        steps = np.arange(1, history.shape[-1] + 1) * ~np.isnan(history)
         column = np.argmax(steps, axis=-1)  # 0 where all are NaN
         found = np.take_along_axis(history, np.expand_dims(column, -1), axis=-1)[..., 0]
         return found if found.ndim else float(found)
