@@ -50,11 +50,13 @@ runs to the critical point from the others, and on the linear network, where the
 that the eye sees. How many runs of the latter have a cliff depends on them."""
 
 
-def has_cliff(squared_gradient_norm: Array) -> Array:
+def has_cliff(
+    squared_gradient_norm: Array, decades: float = CLIFF_DECADES, width: int = CLIFF_WIDTH
+) -> Array:
     """Return which runs (runs, K) fall off a cliff, as Fig. 1A's runs do, booleans (runs,).
 
-    Their ‖g‖² falls by a factor of 1e-6 or less within 10 successive iterations: ‖g‖ is halved by
-    each on average.
+    Their ‖g‖² falls by so many decades or more within ``width`` successive iterations. With the
+    rule's own numbers ‖g‖ is halved by each of them on average.
 
     Examples
     --------
@@ -63,9 +65,9 @@ def has_cliff(squared_gradient_norm: Array) -> Array:
     [True, False]
     """
     above_zero = np.maximum(squared_gradient_norm, np.finfo(np.float64).tiny)
-    decades = np.log10(np.fmin.accumulate(above_zero, axis=1))  # NaN after a run's end: its last
-    width = min(CLIFF_WIDTH, decades.shape[1] - 1)
-    return np.any(decades[:, :-width] - decades[:, width:] >= CLIFF_DECADES, axis=1)
+    height = np.log10(np.fmin.accumulate(above_zero, axis=1))  # NaN after a run's end: its last
+    width = min(width, height.shape[1] - 1)
+    return np.any(height[:, :-width] - height[:, width:] >= decades, axis=1)
 
 
 def is_superlinear(squared_gradient_norm: Array) -> Array:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..checks import Array, number
 from ..finders import FinderStopReason
 from ..reasons import Reason
+from .base import setting
+
+WINDOW = 0.1
+"""The last part of a run that tells whether it stalls: chosen by us."""
 
 STOPPED = (int(FinderStopReason.LINE_SEARCH_FAILED), int(FinderStopReason.STEP_VANISHED))
 
@@ -27,73 +33,78 @@ class End(Reason):
     UNDERWAY = 3, "underway: none of these, ‖g‖² was still falling"
 
 
-def ends(
-    squared_gradient_norm: Array,
-    share: Array,
-    fall: Array,
-    pace: Array,
-    stop_reason: Array,
-    *,
-    critical: float = 1e-8,
-    flat_share: float = 0.81,
-    stall: float = 0.1,
-    slow: float = 1e-3,
-) -> Array:
-    """Return the ``End`` of each run, an integer array (...).
+@dataclass(frozen=True)
+class EndRule:
+    """The settings by which experiments tell how runs end."""
 
-    Parameters
-    ----------
-    squared_gradient_norm : array (...)
-        ‖g‖² at the last iterate.
-    share : array (...)
-        The share of it in eigenspaces of small |λ|, from 0 to 1.
-    fall, pace : array (...)
-        By which share ‖g‖² fell over the last part of the run, and ‖g‖ in each of its iterations:
-        see ``late``.
-    stop_reason : integer array (...)
-        Values of ``FinderStopReason``: a run whose line search failed has stalled.
-    critical : float
-        On ‖g‖²: ε_c of Frye et al. 2021, Table 1.
-    flat_share : float
-        From which share on a point is flat: 0.9², since r is at most ‖Hp + g‖/‖g‖, and has to be
-        above 1 − ε_r = 0.9 in Frye et al. 2021, Table 1. The share alone does not make r that
-        large, which also needs a short p.
-    stall, slow : float
-        A run has stalled if its fall and its pace, or rise, are both below these (chosen by us).
-        The first alone would take a run of few iterations for stalled, the second alone one of
-        many cheap ones.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a threshold is no number, or below 0.
-
-    Examples
-    --------
-    >>> fall = np.array([0.0, 0.0, 0.0, 0.5])
-    >>> codes = ends([1e-9, 1e-3, 1e-3, 1e-3], [0.1, 0.9, 0.1, 0.1], fall, fall / 50, 2)
-    >>> [End(code).name for code in codes]
-    ['CRITICAL', 'FLAT', 'STALLED', 'UNDERWAY']
-    """
-    critical = number("critical", critical, at_least=0.0)
-    flat_share = number("flat_share", flat_share, at_least=0.0)
-    stall = number("stall", stall, at_least=0.0)
-    slow = number("slow", slow, at_least=0.0)
-    is_slow = (np.abs(fall) < stall) & (np.abs(pace) < slow)
-    is_stalled = is_slow | np.isin(stop_reason, STOPPED)
-    return np.select(
-        [
-            np.asarray(squared_gradient_norm) < critical,
-            np.asarray(share) >= flat_share,
-            is_stalled,
-        ],
-        [End.CRITICAL, End.FLAT, End.STALLED],
-        End.UNDERWAY,
+    critical: float = setting(1e-8, "on ‖g‖²: ε_c of Frye et al. 2021, Table 1", above=0.0)
+    flat_share: float = setting(
+        0.81,
+        "of ‖g‖²: the least with which r, at most ‖Hp + g‖/‖g‖, can be above 1 − ε_r = 0.9 of "
+        "Frye et al. 2021, Table 1; r that large also needs a short p",
+        above=0.0,
     )
+    stall: float = setting(
+        0.1,
+        "chosen by us: a run has stalled if ‖g‖² falls or rises by a smaller share over the last "
+        "tenth of its iterations; alone it would take a run of few iterations for stalled",
+        above=0.0,
+        below=1.0,
+    )
+    slow: float = setting(
+        1e-3,
+        "chosen by us: and ‖g‖ by a smaller share in each of these iterations; a hundredth of the "
+        "step length that line searches start with; alone it would take one of many cheap "
+        "iterations for stalled",
+        above=0.0,
+        below=1.0,
+    )
+
+    def ends(
+        self,
+        squared_gradient_norm: Array,
+        share: Array,
+        fall: Array,
+        pace: Array,
+        stop_reason: Array,
+    ) -> Array:
+        """Return the ``End`` of each run, an integer array (...).
+
+        Parameters
+        ----------
+        squared_gradient_norm : array (...)
+            ‖g‖² at the last iterate.
+        share : array (...)
+            The share of it in eigenspaces of small |λ|, from 0 to 1.
+        fall, pace : array (...)
+            By which share ‖g‖² fell over the last part of the run, and ‖g‖ in each of its
+            iterations: see ``late``.
+        stop_reason : integer array (...)
+            Values of ``FinderStopReason``: a run whose line search failed has stalled.
+
+        Examples
+        --------
+        >>> fall = np.array([0.0, 0.0, 0.0, 0.5])
+        >>> squared, share = [1e-9, 1e-3, 1e-3, 1e-3], [0.1, 0.9, 0.1, 0.1]
+        >>> codes = EndRule().ends(squared, share, fall, fall / 50, 2)
+        >>> [End(code).name for code in codes]
+        ['CRITICAL', 'FLAT', 'STALLED', 'UNDERWAY']
+        """
+        is_slow = (np.abs(fall) < self.stall) & (np.abs(pace) < self.slow)
+        is_stalled = is_slow | np.isin(stop_reason, STOPPED)
+        return np.select(
+            [
+                np.asarray(squared_gradient_norm) < self.critical,
+                np.asarray(share) >= self.flat_share,
+                is_stalled,
+            ],
+            [End.CRITICAL, End.FLAT, End.STALLED],
+            End.UNDERWAY,
+        )
 
 
 def late(
-    squared_gradient_norm: Array, step_size: Array, iterations: Array, window: float
+    squared_gradient_norm: Array, step_size: Array, iterations: Array, window: float = WINDOW
 ) -> tuple[Array, Array, Array]:
     """Return how runs behave at last.
 

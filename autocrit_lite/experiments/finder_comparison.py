@@ -17,7 +17,7 @@ from ..finders import FRYE_2021, FinderStopReason, Trace
 from ..objectives import Linearization, NetworkObjective
 from ..store import Record
 from .base import Configuration, Experiment, Read, setting
-from .ends import ends, late
+from .ends import EndRule, late
 from .gradient_flat import GradientFlat, newton_direction, rounded
 from .mnist_autoencoder import MnistAutoencoder
 from .mnist_classifier import MnistClassifier
@@ -78,7 +78,7 @@ SHARES = (5e-4, 1e-5, 1e-7)
 
 
 @dataclass(frozen=True)
-class FinderComparison(Experiment):
+class FinderComparison(EndRule, Experiment):
     """How far each finder gets on each network for the same cost."""
 
     name: ClassVar[str] = "finder_comparison"
@@ -99,26 +99,6 @@ class FinderComparison(Experiment):
         at_least=1,
     )
     seed: int = setting(0, "chosen by us: of data, initial weights and sampling, as in the figures")
-    critical: float = setting(1e-8, "on ‖g‖²: Frye et al. 2021, Table 1", above=0.0)
-    flat_share: float = setting(
-        0.81,
-        "of ‖g‖²: the least with which r can be above 1 − ε_r = 0.9 of Frye et al. 2021, Table 1",
-        above=0.0,
-    )
-    stall: float = setting(
-        0.1,
-        "chosen by us: a run has stalled if ‖g‖² falls or rises by a smaller share over the last "
-        "tenth of its iterations",
-        above=0.0,
-        below=1.0,
-    )
-    slow: float = setting(
-        1e-3,
-        "chosen by us: and ‖g‖ by a smaller share in each of these iterations; a hundredth of the "
-        "step length that line searches start with",
-        above=0.0,
-        below=1.0,
-    )
 
     def check(self) -> None:
         """Raise a ValueError if there is no network or finder, or one twice, or too few starts."""
@@ -182,16 +162,12 @@ class FinderComparison(Experiment):
             stacked = np.stack([one[name] for one in found])
             arrays[name] = stacked.reshape(*shape, *stacked.shape[1:])
             dims[name] = (*first, *own)
-        arrays["end"] = ends(
+        arrays["end"] = self.ends(
             arrays["squared_gradient_norm"],
             arrays["share"][..., 0],
             arrays["fall"],
             arrays["pace"],
             arrays["stop_reason"],
-            critical=self.critical,
-            flat_share=self.flat_share,
-            stall=self.stall,
-            slow=self.slow,
         )
         dims["end"] = first
         coordinates: dict[str, Sequence[Any]] = {
@@ -317,7 +293,7 @@ def search(
     # what a finder made of the NaN that it met says nothing
     reason = FinderStopReason.MAX_ITERATIONS if spent >= budget else trace.stop_reason
     fall, pace, step = late(
-        trace.squared_gradient_norm, trace.step_size, np.asarray(trace.iterations), 0.1
+        trace.squared_gradient_norm, trace.step_size, np.asarray(trace.iterations)
     )
     return {
         "products": np.array(spent),

@@ -13,7 +13,7 @@ from ..initialization import SCHEMES
 from ..objectives import NetworkObjective
 from ..store import Record, Store, Task
 from .base import Configuration, MissingResultsError, Read, setting
-from .ends import ends, late
+from .ends import EndRule, late
 from .gradient_flat import DIRECTION, POINTS, rounded, search, train_and_sample
 from .mnist_autoencoder import MnistAutoencoder
 from .newton_systems import CHOICES, INDICES, LEVELS, resolve, spectrum, within
@@ -57,7 +57,7 @@ SOLVE_DIMS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Tolerance(MnistAutoencoder):
+class Tolerance(EndRule, MnistAutoencoder):
     """The Newton systems of Fig. 3 solved again, and its runs repeated with other settings.
 
     The settings that it shares with ``MnistAutoencoder`` say which results those are, and are what
@@ -101,33 +101,11 @@ class Tolerance(MnistAutoencoder):
     initializations: tuple[str, ...] = setting(
         ("xavier", "he"), "chosen by us, in place of unit_rows", choices=tuple(SCHEMES)
     )
-    critical: float = setting(1e-8, "on ‖g‖²: Frye et al. 2021, Table 1", above=0.0)
     flat_cutoff: float = setting(
         5e-4,
         "relative to the largest |eigenvalue|: ε_g of Frye et al. 2021, Table 1; r_H < ε_g means "
         "that the residual lies in eigenspaces below that, on the whole",
         above=0.0,
-    )
-    flat_share: float = setting(
-        0.81,
-        "of ‖g‖²: the least with which r can be above 1 − ε_r = 0.9 of Frye et al. 2021, Table 1",
-        above=0.0,
-    )
-    window: float = setting(
-        0.1, "chosen by us: the last part of a run that tells whether it stalls", above=0.0
-    )
-    stall: float = setting(
-        0.1,
-        "chosen by us: a run has stalled if ‖g‖² falls by a smaller share over the window",
-        above=0.0,
-        below=1.0,
-    )
-    slow: float = setting(
-        1e-3,
-        "chosen by us: and ‖g‖ by a smaller share in each of these iterations; a hundredth of the "
-        "step length that line searches start with",
-        above=0.0,
-        below=1.0,
     )
 
     def check(self) -> None:
@@ -266,22 +244,12 @@ class Tolerance(MnistAutoencoder):
         """Return how far ‖g‖² fell at the end of each re-run, by which steps, and its ``End``."""
         squared = arrays["rerun_squared_gradient_norm"]
         iterations, reason = arrays["rerun_iterations"], arrays["rerun_stop_reason"]
-        fall, pace, step = late(squared, arrays["rerun_step_size"], iterations, self.window)
+        fall, pace, step = late(squared, arrays["rerun_step_size"], iterations)
         last = np.take_along_axis(squared, iterations[..., None], axis=-1)[..., 0]
         share = arrays["rerun_share"][
             :, :, POINTS.index("last"), self.tolerances.index(self.flat_cutoff)
         ]
-        end = ends(
-            last,
-            share,
-            fall,
-            pace,
-            reason,
-            critical=self.critical,
-            flat_share=self.flat_share,
-            stall=self.stall,
-            slow=self.slow,
-        )
+        end = self.ends(last, share, fall, pace, reason)
         return {
             "rerun_fall": fall,
             "rerun_pace": pace,

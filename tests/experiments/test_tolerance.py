@@ -6,7 +6,7 @@ import pytest
 from autocrit_lite import minres_qlp
 from autocrit_lite.critical_points import residual_indices
 from autocrit_lite.experiments import MissingResultsError
-from autocrit_lite.experiments.ends import End, ends, late
+from autocrit_lite.experiments.ends import End, EndRule, late
 from autocrit_lite.experiments.mnist_autoencoder import MnistAutoencoder
 from autocrit_lite.experiments.newton_systems import (
     CHOICES,
@@ -214,20 +214,20 @@ def test_a_stalled_run_is_none_whose_gradient_is_flat_or_small():
     squared = np.array([1e-9, 1e-2, 1e-2, 1e-2])
     share = np.array([0.0, 0.9, 0.0, 0.0])
     reason = np.array([failed, failed, failed, limit])
-    codes = ends(squared, share, np.full(4, 0.5), np.full(4, 0.1), reason)
+    codes = EndRule().ends(squared, share, np.full(4, 0.5), np.full(4, 0.1), reason)
     assert codes.tolist() == [End.CRITICAL, End.FLAT, End.STALLED, End.UNDERWAY]
 
 
 def test_a_run_that_moves_in_one_sense_has_not_stalled():
     limit = int(FinderStopReason.MAX_ITERATIONS)
-    assert ends(1e-2, 0.0, 0.05, 1e-4, limit) == End.STALLED
-    assert ends(1e-2, 0.0, -0.05, -1e-4, limit) == End.STALLED
+    assert EndRule().ends(1e-2, 0.0, 0.05, 1e-4, limit) == End.STALLED
+    assert EndRule().ends(1e-2, 0.0, -0.05, -1e-4, limit) == End.STALLED
     # few iterations, or many, of which each does little
-    assert ends(1e-2, 0.0, 0.05, 0.025, limit) == End.UNDERWAY
-    assert ends(1e-2, 0.0, 0.9, 1e-4, limit) == End.UNDERWAY
+    assert EndRule().ends(1e-2, 0.0, 0.05, 0.025, limit) == End.UNDERWAY
+    assert EndRule().ends(1e-2, 0.0, 0.9, 1e-4, limit) == End.UNDERWAY
     # ‖g‖ doubles
-    assert ends(1e-2, 0.0, -3.0, -0.1, limit) == End.UNDERWAY
-    assert ends(1e-2, 0.0, 0.05, 1e-4, limit, slow=1e-5) == End.UNDERWAY
+    assert EndRule().ends(1e-2, 0.0, -3.0, -0.1, limit) == End.UNDERWAY
+    assert EndRule(slow=1e-5).ends(1e-2, 0.0, 0.05, 1e-4, limit) == End.UNDERWAY
 
 
 def test_late_looks_at_the_last_part_of_a_run_alone():
