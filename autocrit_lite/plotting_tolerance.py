@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .checks import Array
 from .plotting import CRITICAL, FLAT, FOUND, LINE_WIDTH, NEITHER, STALLED, TRUE
@@ -85,6 +86,7 @@ def ends_by_row(ax: Axes, rows: Sequence[str], codes: Array, names: Sequence[str
         left = left + counts
     ax.set(yticks=y, yticklabels=list(rows), xlabel="runs")
     ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def traps(

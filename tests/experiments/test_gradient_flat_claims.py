@@ -169,6 +169,14 @@ def test_claims_on_shuffled_labels():
         assert found[f"f21-mem-{id}"].verdict == "differs"
 
 
+def test_cliffs_of_other_heights_and_widths():
+    squared = np.stack([10.0 ** -np.arange(12.0), 10.0 ** (-0.5 * np.arange(12.0))])
+    assert has_cliff(squared).tolist() == [True, False]
+    assert has_cliff(squared, decades=5.0).tolist() == [True, True]
+    assert has_cliff(squared, width=5).tolist() == [False, False]
+    assert has_cliff(squared, decades=5.0, width=5).tolist() == [True, False]
+
+
 def test_superlinear_convergence_on_the_quartic():
     """The rules are fixed here: runs to the critical point have it, runs that end elsewhere not."""
     starts = np.stack(np.meshgrid(np.linspace(-5, 5, 11), [-3.0, 0.5, 4.0]), axis=-1).reshape(-1, 2)
