@@ -305,6 +305,38 @@ def forced_zeros(row_norms: Array, tolerances: Array) -> Array:
     return np.searchsorted(bounds, tolerances, side="right")
 
 
+def most_negative(net: MLP, loss: str = "cross_entropy") -> int:
+    """Return how many eigenvalues of the Hessian can be negative at most, wherever it is defined.
+
+    With all weights but those of the first layer held, and no unit passing its kink, the outputs
+    are an affine function of the first layer's weights and of all biases, and the loss is a convex
+    function of the outputs. So the Hessian is positive semidefinite on the space of these
+    parameters, and on its sum with the null vectors of softmax's shift; by the minimax principle
+    no more eigenvalues are negative than there are other dimensions.
+
+    Parameters
+    ----------
+    net : MLP
+        With units of ReLU, or linear.
+    loss : {"cross_entropy", "mse"}
+
+    Raises
+    ------
+    ValueError
+        If the units are others, whose curvature has no sign.
+
+    Examples
+    --------
+    >>> most_negative(MLP((784, 25, 10), activation="relu"))
+    225
+    """
+    one_of("loss", loss, LOSSES)
+    if net.activation not in ("relu", "linear"):
+        raise ValueError(f'net.activation must be "relu" or "linear", not {net.activation!r}')
+    later = sum(n_out * n_in for n_out, n_in in net.shapes[1:])
+    return later - (net.layers[-2] if later and loss == "cross_entropy" else 0)
+
+
 def counts(eigenvalues: Array, tolerances: Array, zero_rows: int = 0) -> Array:
     """Return how many eigenvalues lie below −τ, within ±τ and above τ: integers (T, 3), ``SIGNS``.
 

@@ -8,6 +8,7 @@ from autocrit_lite.flat_directions import (
     counts,
     dependencies,
     forced_zeros,
+    most_negative,
     null_space,
     places,
     without_dead,
@@ -131,6 +132,39 @@ def test_dependencies_of_columns():
     np.testing.assert_allclose(A @ u, 0.0, atol=1e-5)
     assert np.linalg.matrix_rank(u) == 2
     assert dependencies(A[:, :4]).shape == (4, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("layers", "activation", "bias", "loss", "most"),
+    [
+        ((6, 4, 3), "relu", True, "cross_entropy", 8),
+        ((6, 4, 3), "relu", True, "mse", 12),
+        ((6, 4, 3), "linear", False, "cross_entropy", 8),
+        ((6, 4, 5, 3), "relu", True, "cross_entropy", 30),
+        ((6, 3), "relu", True, "cross_entropy", 0),
+    ],
+)
+def test_no_more_eigenvalues_are_negative_than_can_be(layers, activation, bias, loss, most, seed):
+    rng = np.random.default_rng(seed)
+    net = MLP(layers, activation, bias)
+    X = rng.standard_normal((50, layers[0]))
+    Y = rng.standard_normal((50, 3)) if loss == "mse" else rng.integers(0, 3, 50)
+    theta = 2.0 * rng.standard_normal(net.n_parameters)
+    H = NetworkObjective(net, X, Y, loss=loss).linearize(theta).hessian()
+    eigenvalues = np.linalg.eigvalsh(H)
+    negative = np.sum(eigenvalues < -1e-12 * np.abs(eigenvalues).max())
+    assert most_negative(net, loss) == most
+    assert negative <= most
+    if len(layers) == 3 and loss == "cross_entropy" and activation == "relu":
+        assert negative == most  # the bound is met
+
+
+def test_units_that_curve_have_no_such_bound():
+    with pytest.raises(ValueError, match="activation must be"):
+        most_negative(MLP((6, 4, 3), "swish"))
+    with pytest.raises(ValueError, match="loss must be one of"):
+        most_negative(MLP((6, 4, 3), "relu"), "hinge")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..checks import Array
 from ..devices import DEVICES
-from ..flat_directions import SIGNS, SOURCES, counts
+from ..flat_directions import SIGNS, SOURCES, counts, most_negative
+from ..networks import MLP
 from ..store import Record, canonical
 from .base import Configuration, Experiment, Read, setting
 from .claims_2018 import tables_and_figures
@@ -299,6 +300,8 @@ class DegenerateSaddles(Experiment):
             add(name, [[own[name] for own in row] for row in spectra], tail)
         for name, tasks in (("train", trained), ("spectrum", spectra)):
             add(f"{name}_seconds", [[own["seconds"] for own in row] for row in tasks], ())
+        arrays["most_negative"] = np.array([self.most_negative(ROWS[name]) for name in self.rows])
+        dims["most_negative"] = ("row",)
         courses = [found[canonical(self.course(trial))] for trial in range(self.trials)]
         for name, tail in COURSE_DIMS.items():
             arrays[f"course_{name}"] = np.stack([own[name] for own in courses])
@@ -314,6 +317,14 @@ class DegenerateSaddles(Experiment):
                 "law": LAWS,
             },
         )
+
+    def most_negative(self, row: Row) -> float:
+        """Return how many eigenvalues of a row's Hessian can be negative at most, NaN if any."""
+        training = self.training(row, 0)
+        if training["activation"] != "relu":
+            return np.nan
+        # the number of inputs plays no part in it
+        return float(most_negative(MLP((1, *training["hidden"], 10), activation="relu")))
 
     def claims(self, results: Results) -> dict[str, Measured]:
         """Return what the results say on Tables 1 to 9 and Figs 2 and 3, if they are of MNIST."""

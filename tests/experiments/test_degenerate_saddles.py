@@ -210,6 +210,26 @@ def test_claims(experiment, results):
     assert f"single precision {single:g} are zero" in claims["s18-t1-momentum"].why
 
 
+def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, results):
+    most = results["most_negative"]
+    hidden = experiment.hidden
+    assert most[at(results, "momentum")] == 9 * hidden
+    assert most[at(results, "2 hidden layers")] == hidden**2 + 9 * hidden
+    assert np.isnan(most[at(results, "saddle-free Newton")])
+    t = list(results.coordinates["tolerance"]).index(1e-12)
+    negative = results["counts"][:, :, t, 0]
+    double = [row != "single precision" for row in results.coordinates["row"]]
+    bounded = np.isfinite(most) & np.isfinite(negative).all(axis=1) & double
+    assert np.all(negative[bounded] <= most[bounded, None])
+    for id in ("s18-t1-momentum", "s18-t1-adam", "s18-t1-adagrad", "s18-t5"):
+        claim = experiment.claims(results)[id]
+        assert claim.verdict == "corrected"
+        assert f"At most {9 * hidden} can be negative" in claim.why
+    # a bound that the printed number keeps corrects nothing
+    wide = replace(results, arrays={**results.arrays, "most_negative": most + 1e4})
+    assert experiment.claims(wide)["s18-t1-momentum"].verdict == "differs"
+
+
 def test_accuracies_agree_within_the_error_of_10000_test_images(experiment, results):
     """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %."""
     accuracy = results["accuracy"].copy()
