@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -253,17 +253,26 @@ def run_bytes(objective: NetworkObjective, max_iterations: int) -> int:
     return 2 * objective.point_bytes + 8 * (5 * n**2 // 2 + (max_iterations + 1) * n)
 
 
-def search(
+def as_published(
     objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
+) -> Trace:
+    """Return what Newton-MR of Frye et al. 2021, A.2, does from ``starts`` (runs, n)."""
+    return newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
+
+
+def search(
+    objective: NetworkObjective,
+    starts: Array,
+    max_iterations: int,
+    rtol: float,
+    finder: Callable[[NetworkObjective, Array, int, float], Trace] = as_published,
 ) -> dict[str, Array]:
     """Run Newton-MR from ``starts`` (runs, n) and return the arrays of ``RUN_DIMS``.
 
     The objective says where: all that goes in and comes out is NumPy's. Hessians at the points that
     are described are brought back to be decomposed.
     """
-    there = objective.asarray(starts)
-    trace = newton_mr(objective, there, max_iterations, rtol, record_theta=True, **FRYE_2021)
-    trace = to_numpy(trace)
+    trace = to_numpy(finder(objective, objective.asarray(starts), max_iterations, rtol))
     runs = np.arange(len(starts))
     last = np.asarray(trace.iterations)
     # no direction at all where a run could not begin: its start is also its flattest iterate

@@ -32,8 +32,8 @@ INDICES = (
 CHOICES = ("before", "full", "short")
 """What a solver may return that stops in iteration k as ‖Hr_{k−1}‖ is small: x_{k−1}, of which
 that is true; x_k; or x_k without its last component, which is shorter if the last entry of L is
-zero. This package returns the first. The public code of Frye et al. 2021 returns the second, and
-records r of the first."""
+zero. This package returns the first. The public code of Frye et al. 2021 returns the second, with
+r recomputed from it."""
 
 LONG = 10
 """Times n iterations (chosen by us): shows what the limit of n of Frye et al. 2021, A.2, leaves."""

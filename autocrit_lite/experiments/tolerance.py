@@ -13,8 +13,9 @@ from ..initialization import SCHEMES
 from ..objectives import NetworkObjective
 from ..store import Record, Store, Task
 from .base import Configuration, MissingResultsError, Read, setting
+from .current_iterate import newton_mr_along_current
 from .ends import EndRule, late
-from .gradient_flat import DIRECTION, POINTS, rounded, search, train_and_sample
+from .gradient_flat import DIRECTION, POINTS, as_published, rounded, search, train_and_sample
 from .mnist_autoencoder import MnistAutoencoder
 from .newton_systems import CHOICES, INDICES, LEVELS, resolve, spectrum, within
 from .results import Measured, Results
@@ -134,6 +135,7 @@ class Tolerance(EndRule, MnistAutoencoder):
             **{f"l2 {l2:g}": {"l2": l2} for l2 in self.l2s},
             f"scaling {scaling}": {"scaling": scaling},
             **{name: {"initialization": name} for name in self.initializations},
+            "x_k": {"iterate": "current"},
         }
 
     def stages(self) -> list[list[dict[str, Any]]]:
@@ -145,8 +147,9 @@ class Tolerance(EndRule, MnistAutoencoder):
         trainings: list[dict[str, Any]] = []
         reruns: list[dict[str, Any]] = []
         for changes in self.variants().values():
-            # rtol and l2 do not change the starts
-            own = {**training, **{k: x for k, x in changes.items() if k not in ("rtol", "l2")}}
+            # these do not change the starts
+            later = ("rtol", "l2", "iterate")
+            own = {**training, **{k: x for k, x in changes.items() if k not in later}}
             trainings += [own] if own not in trainings else []
             shared = {
                 "stage": "rerun",
@@ -155,6 +158,7 @@ class Tolerance(EndRule, MnistAutoencoder):
                 "l2": changes.get("l2", self.l2),
                 "iterations": self.rerun_iterations,
                 "cutoffs": list(self.tolerances),
+                **{k: x for k, x in changes.items() if k == "iterate"},
             }
             reruns += [{**shared, "run": run} for run in runs]
         archived = self.points == "archived"
@@ -278,7 +282,9 @@ def rerun(
     objective: NetworkObjective, start: Array, configuration: Configuration
 ) -> dict[str, Array]:
     """Run Newton-MR from a start (n,) and return the arrays of ``RERUN_DIMS``."""
-    found = search(objective, start[None], configuration["iterations"], configuration["rtol"])
+    limits = configuration["iterations"], configuration["rtol"]
+    finder = newton_mr_along_current if "iterate" in configuration else as_published
+    found = search(objective, start[None], *limits, finder)
     theta = found["theta_point"][0]
     point = objective.linearize(theta)
     eigenvalues, parts = spectrum(point.hessian(), point.gradient)

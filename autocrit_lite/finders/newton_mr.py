@@ -11,7 +11,15 @@ from ..checks import Array, one_of
 from ..critical_points import residual_indices
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
+from .hessian_operator import (
+    DENSE,
+    SOLVE_PRODUCTS,
+    Dense,
+    HessianOperator,
+    Solution,
+    solve,
+    solver_options,
+)
 from .line_search import CARRY, ResidualSearch, SearchState, stop_reasons
 from .rows import dot, norm
 from .trace import Trace
@@ -47,13 +55,17 @@ class NewtonMR:
         step_size = self.search.init(objective, theta).step_size
         return NewtonState(step_size, 0.0 * step_size)
 
+    def solve(self, H: HessianOperator, b: Array) -> Solution:
+        """Return the directions: the solutions of H x = b (A, n)."""
+        return solve(H, b, self.solver)
+
     def step(
         self, objective: Objective, theta: Array, point: Linearization, state: NewtonState
     ) -> Step:
         """Return what a step from theta (A, n) does."""
         g = point.gradient
         H = HessianOperator(objective, theta, point, self.dense, state.solver_iterations)
-        solution = solve(H, -g, self.solver)
+        solution = self.solve(H, -g)
         p = solution.x
         Hp = H(p)
         search = self.search(objective, theta, p, dot(g, g), dot(Hp, g), state)
