@@ -308,11 +308,13 @@ def forced_zeros(row_norms: Array, tolerances: Array) -> Array:
 def most_negative(net: MLP, loss: str = "cross_entropy") -> int:
     """Return how many eigenvalues of the Hessian can be negative at most, wherever it is defined.
 
-    With all weights but those of the first layer held, and no unit passing its kink, the outputs
-    are an affine function of the first layer's weights and of all biases, and the loss is a convex
-    function of the outputs. So the Hessian is positive semidefinite on the space of these
+    With all weights but those of one layer held, and no unit passing its kink, the outputs are an
+    affine function of that layer's weights and of its and all later biases, and the loss is a
+    convex function of the outputs. So the Hessian is positive semidefinite on the space of these
     parameters, and on its sum with the null vectors of softmax's shift; by the minimax principle
-    no more eigenvalues are negative than there are other dimensions.
+    no more eigenvalues are negative than there are other dimensions. The layer that leaves the
+    fewest is taken. An ℓ2 penalty only raises eigenvalues. The squared error of softmax's outputs
+    is another loss, and not convex.
 
     Parameters
     ----------
@@ -333,8 +335,14 @@ def most_negative(net: MLP, loss: str = "cross_entropy") -> int:
     one_of("loss", loss, LOSSES)
     if net.activation not in ("relu", "linear"):
         raise ValueError(f'net.activation must be "relu" or "linear", not {net.activation!r}')
-    later = sum(n_out * n_in for n_out, n_in in net.shapes[1:])
-    return later - (net.layers[-2] if later and loss == "cross_entropy" else 0)
+    weights = [n_out * n_in for n_out, n_in in net.shapes]
+    biases = [net.bias * n_out for n_out, _ in net.shapes]
+    last = len(weights) - 1
+    shifts = net.layers[-2] if loss == "cross_entropy" else 0  # of the last layer's weights
+    return min(
+        sum(weights) - weights[k] + sum(biases[:k]) - (shifts if k < last else 0)
+        for k in range(last + 1)
+    )
 
 
 def counts(eigenvalues: Array, tolerances: Array, zero_rows: int = 0) -> Array:

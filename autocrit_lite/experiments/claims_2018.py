@@ -98,8 +98,10 @@ def table_row(results: Results, row: int, printed: Printed) -> Measured:
     if mean - 2 * spread > most:
         verdict = "corrected"
         why += (
-            f". At most {most:g} can be negative: with the weights of the last layer held the loss "
-            "is a convex function of all other parameters, see most_negative"
+            f". At most {most:g} can be negative with the cross-entropy that the paper states: "
+            "with the last layer's weights held it is a convex function of all other parameters "
+            "wherever no unit switches, see most_negative. The paper's public code names no loss; "
+            "of the squared error of softmax's outputs this is not true"
         )
     return Measured(
         means if len(means) > 1 else means[0],

@@ -1,4 +1,4 @@
-"""What settings that Frye et al. 2021 do not state do to the numbers of their Fig. 3."""
+"""What other settings and finders do to the numbers of Fig. 3 of Frye et al. 2021."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def other_finders(results: Results) -> dict[str, str]:
         )
         if own.any()
     ]
-    text = f"other finders come below it from {below.shape[1]} starts: "
+    text = f"other finders come below it from {below.shape[1]} starts, and end: "
     return {"f21-ae-mean": text + (", ".join(places) or "none")}
 
 

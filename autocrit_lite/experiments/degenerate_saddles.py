@@ -319,12 +319,16 @@ class DegenerateSaddles(Experiment):
         )
 
     def most_negative(self, row: Row) -> float:
-        """Return how many eigenvalues of a row's Hessian can be negative at most, NaN if any."""
+        """Return how many eigenvalues of a row's Hessian can be negative at most, NaN if unknown.
+
+        Those that the first layer's convexity leaves: it has the most parameters, and how many
+        inputs there are plays no part.
+        """
         training = self.training(row, 0)
         if training["activation"] != "relu":
             return np.nan
-        # the number of inputs plays no part in it
-        return float(most_negative(MLP((1, *training["hidden"], 10), activation="relu")))
+        wide = max(training["hidden"]) ** 2 + 100
+        return float(most_negative(MLP((wide, *training["hidden"], 10), activation="relu")))
 
     def claims(self, results: Results) -> dict[str, Measured]:
         """Return what the results say on Tables 1 to 9 and Figs 2 and 3, if they are of MNIST."""

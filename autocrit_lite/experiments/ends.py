@@ -29,7 +29,7 @@ class End(Reason):
 
     CRITICAL = 0, "critical: ‖g‖² is below the cut-off"
     FLAT = 1, "gradient-flat: most of ‖g‖² lies in eigenspaces of small |λ|"
-    STALLED = 2, "stalled: ‖g‖² falls no more, though most of it lies in other eigenspaces"
+    STALLED = 2, "stalled: ‖g‖² falls no more, though not flat"
     UNDERWAY = 3, "underway: none of these, ‖g‖² was still falling"
 
 

@@ -61,9 +61,9 @@ def test_what_other_settings_say(again):
 
 def test_what_other_finders_say(compared):
     (text,) = other_finders(compared).values()
-    assert text.endswith("below it from 2 starts: damped_newton 1 (loss, index 1, 0.25)")
+    assert text.endswith("below it from 2 starts, and end: damped_newton 1 (loss, index 1, 0.25)")
     compared["cutoff_cost"][...] = np.nan
-    assert other_finders(compared)["f21-ae-mean"].endswith("from 2 starts: none")
+    assert other_finders(compared)["f21-ae-mean"].endswith("from 2 starts, and end: none")
 
 
 def test_the_claims_hold_what_there_is_of_these(again, compared, monkeypatch):
