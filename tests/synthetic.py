@@ -90,6 +90,8 @@ def main():
     from autocrit_lite.cli import main as command
 
     REGISTRY["synthetic"] = sys.modules["tests.synthetic"].Synthetic
+    # a shell's background job ignores Ctrl-C, and what it starts does so too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return command(sys.argv[1:])
 
 
