@@ -51,10 +51,17 @@ def newton_mr_along_current(
 ) -> Trace:
     """Return what ``newton_mr`` does from one start theta0 (1, n) along these directions.
 
-    With the line search of Frye et al. 2021, A.2, and all iterates kept.
+    With the line search of Frye et al. 2021, A.2, all iterates kept, and the defaults of
+    ``newton_mr`` in all else.
     """
-    rho, rho_unit = FRYE_2021["rho"], FRYE_2021["rho_unit"]
-    search = ResidualSearch(rho, rho_unit, 0.1, 0.5, CARRY, 1.0)
-    solver = solver_options(rtol, None, np.inf, np.inf, 1e7)
+    search = ResidualSearch(
+        FRYE_2021["rho"],
+        FRYE_2021["rho_unit"],
+        step_size0=0.1,
+        beta=0.5,
+        step_rule=CARRY,
+        max_step_size=1.0,
+    )
+    solver = solver_options(rtol, None, maxxnorm=np.inf, acondlim=np.inf, trancond=1e7)
     finder = CurrentIterate(search, solver, "auto")
     return find(finder, objective, theta0, max_iterations, 0.0, True)
