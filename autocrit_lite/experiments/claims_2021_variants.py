@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..checks import Array
+from .claims_2021 import FLAT, LAST
 from .ends import End
-from .gradient_flat import POINTS
 from .results import Results
-
-LAST = POINTS.index("last")
 
 
 def other_settings(results: Results) -> dict[str, str]:
@@ -26,7 +24,7 @@ def other_settings(results: Results) -> dict[str, str]:
     iterations = results["rerun_iterations"][..., None]
     end = np.take_along_axis(squared, iterations, axis=-1)[..., 0]
     largest = np.nanmax(results["rerun_relative_residual"], axis=-1)
-    flat = largest > 0.9
+    flat = largest > FLAT
     lowest = np.where(flat, end, np.inf).min(axis=1)
     variants = results.coordinates["variant"]
 
@@ -39,10 +37,10 @@ def other_settings(results: Results) -> dict[str, str]:
     some = f"{end.shape[1]} of the starts run again with other settings: "
     found = {
         f"f21-ae-{id}": some + shares(largest > level)
-        for id, level in (("half", 0.5), ("09", 0.9), ("099", 0.99))
+        for id, level in (("half", 0.5), ("09", FLAT), ("099", 0.99))
     }
     found["f21-ae-bulk"] = some + shares(end < 1e-6)
-    found["f21-ae-blue"] = some + "lowest of those with some r > 0.9 " + sizes(lowest)
+    found["f21-ae-blue"] = some + f"lowest of those with some r > {FLAT:g} " + sizes(lowest)
     found["f21-ae-norm"] = (
         "neither the initial weights nor the scaling of the images are stated; the largest ‖g‖² of "
         f"{end.shape[1]} starts: " + sizes(squared[..., 0].max(axis=1))
@@ -63,6 +61,7 @@ def other_finders(results: Results) -> dict[str, str]:
     Parameters
     ----------
     results : Results
+        Of ``FinderComparison``.
     """
     k = results.coordinates["network"].index("mnist_autoencoder")
     below = np.isfinite(results["cutoff_cost"][k, ..., 0])
