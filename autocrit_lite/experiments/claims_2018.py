@@ -3,7 +3,7 @@
 Eigenvalues are counted as in the paper's public code: zero are those that are so to the last bit.
 A number of the paper is an interval here, its mean ± 2 standard deviations over 8 trials, and so
 is ours over our trials; "reproduced" means that they overlap, for every number of a row, and
-"corrected" that the paper's has more negative eigenvalues than there can be. Of an
+"corrected" that the paper's has more negative eigenvalues than there can be, or fewer zeros. Of an
 accuracy the paper's error is at least the binomial one of its 10,000 test images, as ours are
 others.
 """
@@ -102,6 +102,14 @@ def table_row(results: Results, row: int, printed: Printed) -> Measured:
             "with the last layer's weights held it is a convex function of all other parameters "
             "wherever no unit switches, see most_negative. The paper's public code names no loss; "
             "of the squared error of softmax's outputs this is not true"
+        )
+    dead = results["sources"][row, :, SOURCES.index("dead inputs")].min()
+    mean, spread = printed.get("zero", (dead, 0.0))
+    if mean + 2 * spread < dead:
+        verdict = "corrected"
+        why += (
+            f". No fewer than {dead:g} can be zero: the weights from pixels that are 0 in every "
+            "image make as many rows of zeros, wherever training starts and ends"
         )
     return Measured(
         means if len(means) > 1 else means[0],

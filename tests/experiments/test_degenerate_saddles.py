@@ -230,6 +230,15 @@ def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, 
     assert experiment.claims(wide)["s18-t1-momentum"].verdict == "differs"
 
 
+def test_the_papers_fewer_zeros_than_dead_pixels_make_are_corrected(experiment, results):
+    sources = results["sources"].copy()
+    for dead, verdict in ((1625, "corrected"), (1540, "differs")):  # Table 7: 1529 ± 9
+        sources[at(results, "Xavier"), :, 0] = dead
+        claim = experiment.claims(replace(results, arrays={**results.arrays, "sources": sources}))
+        assert claim["s18-t7-xavier"].verdict == verdict
+        assert ("No fewer than 1625" in claim["s18-t7-xavier"].why) == (verdict == "corrected")
+
+
 def test_accuracies_agree_within_the_error_of_10000_test_images(experiment, results):
     """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %."""
     accuracy = results["accuracy"].copy()
