@@ -58,7 +58,7 @@ test-slow: .venv/installed
 	$(BIN)/pytest -m slow tests
 
 lab: .venv/installed
-	$(BIN)/jupyter lab notebooks
+	env -u MPLBACKEND $(BIN)/jupyter lab notebooks
 
 .venv/book: .venv/installed requirements-book.txt
 	$(BIN)/python -m pip install --quiet -r requirements-book.txt

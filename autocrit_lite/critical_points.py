@@ -193,7 +193,7 @@ def _array(x: Array) -> Array:
 class PointClass(Reason):
     """The colours of Frye et al. 2021, Figs 3 to 5; ``sentence`` says what a member means."""
 
-    UNDEFINED = -1, "no gradient norm, or no residuals of a Newton direction: the run had ended"
+    UNDEFINED = -1, "no gradient norm, or no residuals of a Newton direction, as after a run's end"
     CRITICAL = 0, "approximately critical: the squared gradient norm is below eps_c (blue)"
     STRICTLY_FLAT = 1, "approximately gradient-flat, and not critical (orange)"
     NEITHER = 2, "neither critical nor gradient-flat (black)"

@@ -66,16 +66,16 @@ def notebooks() -> dict[str, Path]:
     return {path.stem[3:]: path for path in found}
 
 
-def figures(profile: str) -> Path:
+def figures(scale: str) -> Path:
     """Return the folder for figures, made if it is missing.
 
     AUTOCRIT_LITE_FIGURES, which batch runs set; else ``figures/`` of the checkout for results at
-    the paper's scale and ``build/figures/`` for all others.
+    the scale "paper" and ``build/figures/`` for all others.
     """
     named = os.environ.get(FIGURES_VARIABLE)
     if named:
         folder = Path(named).absolute()
     else:
-        folder = checkout() / ("figures" if profile == "paper" else "build/figures")
+        folder = checkout() / ("figures" if scale == "paper" else "build/figures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -57,6 +57,13 @@ def test_a_profile_may_be_changed_and_none_changes_nothing():
     assert isinstance(Synthetic.from_profile("paper", scale=2).scale, float)
 
 
+def test_only_the_papers_settings_make_the_papers_figures():
+    for kind in REGISTRY.values():
+        assert kind.from_profile("paper").scale == "paper"
+        assert kind.from_profile("quick").scale == "quick"
+    assert quartic.Quartic.from_profile("paper", grid=(9, 9)).scale == "own settings"
+
+
 def test_the_profile_is_no_part_of_a_task():
     paper, quick = (Synthetic.from_profile(profile, runs=3) for profile in ("paper", "quick"))
     assert paper.tasks() == quick.tasks()

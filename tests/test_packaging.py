@@ -1,6 +1,7 @@
 """The files that describe the project agree with each other and name nothing they should not."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -35,6 +36,19 @@ def test_every_requirement_is_pinned_to_a_version_that_satisfies_it():
     for name, version in pins:
         specifier = Requirement(f"x{WANTED.get(canonicalize_name(name), '')}").specifier
         assert specifier.contains(version), f"{name}=={version} is not {specifier}"
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_jupyterlab_shows_figures():
+    """The kernel draws none where MPLBACKEND is set, as it is for all that runs unseen."""
+    printed = subprocess.run(
+        ["make", "--dry-run", "--always-make", "lab"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "env -u MPLBACKEND .venv/bin/jupyter lab" in printed.stdout
 
 
 def test_the_extras_are_those_promised():

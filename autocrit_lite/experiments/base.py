@@ -139,6 +139,16 @@ class Experiment:
         given = {name: value for name, value in overrides.items() if value is not None}
         return cls(profile=profile, **{**(cls.quick if profile == "quick" else {}), **given})
 
+    @property
+    def scale(self) -> str:
+        """What its figures show: "paper", "quick", or "own settings" if some are not the paper's.
+
+        Only those of the first are in ``figures/``; the others say in a corner what they are.
+        """
+        if self.profile != "paper":
+            return self.profile
+        return "paper" if self == type(self)() else "own settings"
+
     def settings(self) -> SettingsFrame:
         """Return every setting with its value and its source."""
         own = [f for f in fields(self) if f.name != "profile"]

@@ -119,14 +119,15 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
     decades = float(np.log10(np.median(end[nonlinear]) / np.median(end[linear])))
     marked = (cliff | fast)[nonlinear]
     count = int(marked.sum())
-    where = f", which ends at ‖g‖² = {end[nonlinear][marked].min():.2g} or above" if count else ""
+    where = f", and end at ‖g‖² = {end[nonlinear][marked].min():.2g} or above" if count else ""
     return {
         "f21-linear": Measured(
             [float(below.mean()), strict, loose],
             "reproduced" if as_printed else "differs",
             f"share of {len(below)} runs with binomial interval; {cliff[linear].mean():.0%} of all "
-            f"have a cliff by the rule of has_cliff, {fast[linear].mean():.0%} are superlinear in "
-            "the word's sense, is_superlinear; 95 % quantile of the distance in the plane "
+            f"have a cliff, where ‖g‖² falls by {CLIFF_DECADES:g} decades within {CLIFF_WIDTH} "
+            f"iterations, {fast[linear].mean():.0%} are superlinear in the word's sense, ‖g‖ "
+            "falling faster and faster over two steps; 95 % quantile of the distance in the plane "
             f"from the nearest true (index, loss) where ‖g‖² falls below {CRITICAL:g} and "
             f"{LOOSE:g}, small being below {PLANE_TOLERANCE:g}",
             (low, high),
@@ -134,8 +135,8 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
         "f21-nonlinear": Measured(
             [count, decades],
             "reproduced" if count == 0 and decades >= MANY else "differs",
-            f"runs of {fast.shape[1]} by either rule{where}; decades between the two networks' "
-            f"medians of the last ‖g‖², {np.median(end[nonlinear]):.2g} and "
+            f"runs of {fast.shape[1]} that have a cliff or are superlinear{where}; decades between "
+            f"the two networks' medians of the last ‖g‖², {np.median(end[nonlinear]):.2g} and "
             f"{np.median(end[linear]):.2g}; many are {MANY:g} or more",
         ),
     }
@@ -242,9 +243,9 @@ def _loss_and_index(results: Results) -> dict[str, Measured]:
             "reproduced"
             if alike and grows == [grows[0]] * 2 and convex == [convex[0]] * 2
             else "differs",
-            f"the same for the last iterates, of the second {bends[1][1][0]:.2g} to "
-            f"{bends[1][1][1]:.2g}; yes if the signs are the same and the intervals of the first "
-            "overlap",
+            f"{text}, at the last iterates; bootstrap interval of the first, of the second "
+            f"{bends[1][1][0]:.2g} to {bends[1][1][1]:.2g}; yes if the signs are those at the "
+            "flattest iterates and the intervals of the first overlap",
             ranks[1][1],
         ),
     }
@@ -358,9 +359,9 @@ def ends_compared(results: Results, autoencoder: Results | None) -> dict[str, Me
             [float(ours.mean()), float(theirs.mean())],
             "reproduced" if high < other[0] else "differs",
             f"shares of the {len(ours)} runs here and the {len(theirs)} of Fig. 3 whose last "
-            "iterate is approximately flat by Table 1; fewer if the binomial intervals are apart, "
-            f"theirs being {other[0]:.2f} to {other[1]:.2f}; the paper states neither λ nor how "
-            "long the networks were trained, nor how many runs it made",
+            "iterate is approximately flat by Table 1, critical or not; fewer if the binomial "
+            f"intervals are apart, theirs being {other[0]:.2f} to {other[1]:.2f}; the paper states "
+            "neither λ nor how long the networks were trained, nor how many runs it made",
             (low, high),
         )
     }

@@ -16,8 +16,9 @@ from ..store import Record, canonical
 from .base import Configuration, Experiment, Read, setting
 from .claims_2018 import tables_and_figures
 from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, peak_memory, spectrum
-from .digits_training import checksum, train_network
+from .digits_training import train_network
 from .gradient_flat import FIRST_BITS, rounded
+from .own_data import checksum
 from .results import Measured, Results
 
 
@@ -166,7 +167,7 @@ class DegenerateSaddles(Experiment):
         """Return the configuration of a data set."""
         if self.features:
             path = self.features
-            return {"name": "features", "path": path, "sha256": checksum(path)}
+            return {"name": "features", "path": path, "sha256": checksum("features", path)}
         name = self.images if name is None else name
         own: dict[str, Any] = {"n_train": self.n_train, "n_test": self.n_test, "size": size}
         if name == "cropped":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +17,7 @@ from ..networks import MLP
 from ..objectives import NetworkObjective
 from ..optimizers import Adagrad, Adam, Nesterov, NoisySGD, Rule
 from .base import Configuration
+from .own_data import checked_samples, npz_arrays
 
 N_CLASSES = 10
 N_FIRST = 5
@@ -104,19 +102,6 @@ def generator(configuration: Configuration, stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(configuration["seed"], spawn_key=key))
 
 
-def checksum(path: str) -> str:
-    """Return the SHA-256 of a file of features.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"features must name an .npz file, and {path!r} is none")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def load_features(path: str, sha256: str | None = None) -> Split:
     """Return the features in a user's ``.npz`` file, as they are.
 
@@ -134,35 +119,14 @@ def load_features(path: str, sha256: str | None = None) -> Split:
     ValueError
         If it does not hold these arrays, or is another file than it was: the message says what.
     """
-    if sha256 is not None and checksum(path) != sha256:
-        raise ValueError(f"{path} has changed since its results were asked for")
-    try:
-        # in memory, since NumPy leaves a damaged file open
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in FEATURE_ARRAYS if name in file.files}
-    except Exception as error:  # a damaged zip file raises nearly anything
-        raise ValueError(f"{path} is not an .npz file of plain arrays: {error}") from None
-    for name in FEATURE_ARRAYS:
-        if name not in arrays:
-            raise ValueError(f"{path} must hold {', '.join(FEATURE_ARRAYS)}, and lacks {name}")
-    for part in ("train", "test"):
-        X, y = arrays[f"X_{part}"], arrays[f"y_{part}"]
-        if X.dtype not in (np.float32, np.float64) or X.ndim != 2 or not np.isfinite(X).all():
-            raise ValueError(
-                f"X_{part} in {path} must be finite floating-point numbers of shape (N, inputs), "
-                f"not {X.dtype} of shape {X.shape}"
-            )
-        if y.shape != (len(X),) or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(
-                f"y_{part} in {path} must be integers of shape ({len(X)},), "
-                f"not {y.dtype} of shape {y.shape}"
-            )
-        if len(y) == 0 or y.min() < 0 or y.max() >= N_CLASSES:
-            raise ValueError(f"y_{part} in {path} must be labels from 0 to {N_CLASSES - 1}")
-    if arrays["X_train"].shape[1] != arrays["X_test"].shape[1]:
+    arrays = npz_arrays("features", path, FEATURE_ARRAYS, sha256)
+    parts = [
+        checked_samples(path, f"_{part}", arrays[f"X_{part}"], arrays[f"y_{part}"], N_CLASSES)
+        for part in ("train", "test")
+    ]
+    if parts[0][0].shape[1] != parts[1][0].shape[1]:
         raise ValueError(f"X_train and X_test in {path} must have as many columns as each other")
-    train, test = (arrays[f"X_{part}"].astype(np.float64) for part in ("train", "test"))
-    return Split(train, arrays["y_train"].astype(np.int64), test, arrays["y_test"].astype(np.int64))
+    return Split(*parts[0], *parts[1])
 
 
 def network(training: Configuration, n_inputs: int) -> tuple[MLP, str]:

@@ -132,13 +132,13 @@ class GradientFlat(Experiment):
         choices=DEVICES,
     )
 
-    @staticmethod
-    def objective(training: Configuration) -> NetworkObjective:
+    @classmethod
+    def objective(cls, training: Configuration) -> NetworkObjective:
         """Return the loss of a training's network on its data."""
         raise NotImplementedError
 
-    @staticmethod
-    def describe_training(training: Configuration, theta: Array) -> dict[str, Array]:
+    @classmethod
+    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
         """Return what else is told of the data and of trained networks ``theta`` (T, n)."""
         return {}
 

@@ -77,8 +77,8 @@ class LinearVsNonlinear(GradientFlat):
             for network in self.networks
         ]
 
-    @staticmethod
-    def objective(training: Configuration) -> NetworkObjective:
+    @classmethod
+    def objective(cls, training: Configuration) -> NetworkObjective:
         """Return the mean squared error of reconstructing the Gaussian data."""
         X = data(training["seed"], training["n_samples"])
         return NetworkObjective(NETWORKS[training["network"]], X, X, loss="mse", l2=training["l2"])

@@ -9,19 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..checks import Array
-from ..datasets import SCALINGS, small_digits
-from ..networks import MLP
-from ..objectives import NetworkObjective
+from ..datasets import SCALINGS, small_digits, z_score
 from .base import Configuration, MissingResultsError, setting
 from .claims_2021 import figure_3
 from .claims_2021_variants import other_finders, other_settings
-from .gradient_flat import GradientFlat
+from .own_data import OwnNetwork, load_data_file
 from .results import Measured, Results
 
 
 @dataclass(frozen=True)
-class MnistAutoencoder(GradientFlat):
-    """Newton-MR on the 16-8-16-16 autoencoder with swish units and biases."""
+class MnistAutoencoder(OwnNetwork):
+    """Newton-MR on the 16-8-16-16 autoencoder with swish units and biases.
+
+    A ``data_file`` holds X (N, inputs).
+    """
 
     name: ClassVar[str] = "mnist_autoencoder"
     quick: ClassVar[dict[str, Any]] = {
@@ -32,7 +33,9 @@ class MnistAutoencoder(GradientFlat):
         "batch": 1,
     }
     described_dims: ClassVar[dict[str, tuple[str, ...]]] = {"mean_loss": ()}
+    loss: ClassVar[str] = "mse"
 
+    layers: tuple[int, ...] = setting((16, 8, 16, 16), "Frye et al. 2021, A.1.2", at_least=1)
     epochs: int = setting(
         300,
         "chosen by us (not stated): ‖g‖² falls to about 1e-4, the least during training in §3",
@@ -42,24 +45,26 @@ class MnistAutoencoder(GradientFlat):
         "pixel", "chosen by us: the axis of the z-score is not stated", choices=SCALINGS
     )
 
-    @staticmethod
-    def objective(training: Configuration) -> NetworkObjective:
-        """Return the mean squared error of reconstructing the images."""
-        X, _ = small_digits(training["scaling"], training["n_samples"])
-        return NetworkObjective(MLP((16, 8, 16, 16)), X, X, loss="mse", l2=training["l2"])
+    @classmethod
+    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+        """Return the images twice: the network reconstructs them."""
+        X, _ = images(training, labelled=False)
+        return X, X
 
-    @staticmethod
-    def describe_training(training: Configuration, theta: Array) -> dict[str, Array]:
+    @classmethod
+    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
         """Return the loss of the constant output that is best: the mean image."""
-        X, _ = small_digits(training["scaling"], training["n_samples"])
+        X, _ = cls.samples(training)
         return {"mean_loss": np.mean((X - X.mean(axis=0)) ** 2)}
 
     def claims(self, results: Results) -> dict[str, Measured]:
         """Return what the results say on section 3 and on 4.1.
 
         Where there are results of ``Tolerance`` and ``FinderComparison`` too, they say what other
-        settings and other finders would do.
+        settings and other finders would do. Nothing is said of a reader's own network or data.
         """
+        if not self.is_the_papers:
+            return {}
         from .finder_comparison import FinderComparison  # both are built on this class
         from .tolerance import Tolerance
 
@@ -74,3 +79,15 @@ class MnistAutoencoder(GradientFlat):
         for id, text in (item for texts in more for item in texts.items()):
             found[id] = replace(found[id], why=f"{found[id].why}; {text}")
         return found
+
+
+def images(training: Configuration, labelled: bool) -> tuple[Array, Array]:
+    """Return the z-scored images (N, pixels) of Figs 3 and 4 and their labels, or a reader's own.
+
+    Of a ``data_file`` the first ``n_samples`` rows are taken, or all if they are fewer.
+    """
+    scaling, n_samples = training["scaling"], training["n_samples"]
+    if "data_file" not in training:
+        return small_digits(scaling, n_samples)
+    X, labels = load_data_file(training, labelled)
+    return z_score(X[:n_samples], scaling), labels[:n_samples]

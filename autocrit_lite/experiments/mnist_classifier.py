@@ -9,22 +9,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..checks import Array
-from ..datasets import SCALINGS, small_digits
+from ..datasets import SCALINGS
 from ..finders import newton_mr
 from ..networks import MLP
 from ..objectives import NetworkObjective
 from .base import Configuration, MissingResultsError, setting
 from .claims_2021 import figure_4
-from .gradient_flat import GradientFlat
-from .mnist_autoencoder import MnistAutoencoder
+from .mnist_autoencoder import MnistAutoencoder, images
+from .own_data import OwnNetwork
 from .results import Measured, Results
-
-NETWORK = MLP((16, 12, 8, 10))
 
 
 @dataclass(frozen=True)
-class MnistClassifier(GradientFlat):
-    """Newton-MR on the 16-12-8-10 classifier with swish units, biases and an ℓ2 penalty."""
+class MnistClassifier(OwnNetwork):
+    """Newton-MR on the 16-12-8-10 classifier with swish units, biases and an ℓ2 penalty.
+
+    A ``data_file`` holds X (N, inputs) and labels y (N,).
+    """
 
     name: ClassVar[str] = "mnist_classifier"
     quick: ClassVar[dict[str, Any]] = {
@@ -39,7 +40,9 @@ class MnistClassifier(GradientFlat):
         "logistic_accuracy": (),
         "n_labels": (),
     }
+    loss: ClassVar[str] = "cross_entropy"
 
+    layers: tuple[int, ...] = setting((16, 12, 8, 10), "Frye et al. 2021, A.1.2", at_least=1)
     starts: int = setting(10, "chosen by us: as many runs as in Fig. 3 (not stated)", at_least=1)
     epochs: int = setting(
         1000,
@@ -55,24 +58,25 @@ class MnistClassifier(GradientFlat):
         "pixel", "chosen by us: the axis of the z-score is not stated", choices=SCALINGS
     )
 
-    @staticmethod
-    def objective(training: Configuration) -> NetworkObjective:
-        """Return the penalised cross-entropy of the digits."""
-        X, labels = small_digits(training["scaling"], training["n_samples"])
-        return NetworkObjective(NETWORK, X, labels, loss="cross_entropy", l2=training["l2"])
+    @classmethod
+    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+        """Return the images and what they show."""
+        return images(training, labelled=True)
 
-    @staticmethod
-    def describe_training(training: Configuration, theta: Array) -> dict[str, Array]:
+    @classmethod
+    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
         """Return the shares of images that the networks and logistic regression get right."""
-        X, labels = small_digits(training["scaling"], training["n_samples"])
+        X, labels = cls.samples(training)
         return {
-            "accuracy": accuracy(NETWORK, theta, X, labels),
+            "accuracy": accuracy(cls.network(training), theta, X, labels),
             "logistic_accuracy": logistic_accuracy(X, labels),
             "n_labels": np.array(len(labels)),
         }
 
     def claims(self, results: Results) -> dict[str, Measured]:
-        """Return what the results say on A.1 and A.5."""
+        """Return what the results say on A.1 and A.5, if network and data are the paper's."""
+        if not self.is_the_papers:
+            return {}
         autoencoder = None
         with suppress(MissingResultsError):
             autoencoder = MnistAutoencoder.from_profile(self.profile).load()

@@ -8,22 +8,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..checks import Array
-from ..datasets import zeros_and_ones
-from ..networks import MLP
-from ..objectives import NetworkObjective
+from ..datasets import principal_components, zeros_and_ones
 from .base import Configuration, setting
 from .claims_2021 import figure_5
-from .gradient_flat import GradientFlat
 from .linear_autoencoder import generators
 from .mnist_classifier import accuracy
+from .own_data import OwnNetwork, load_data_file
 from .results import Measured, Results
-
-NETWORK = MLP((32, 32, 4, 2), bias=False)
 
 
 @dataclass(frozen=True)
-class RandomLabels(GradientFlat):
-    """Newton-MR on the 32-32-4-2 classifier with swish units, no biases and an ℓ2 penalty."""
+class RandomLabels(OwnNetwork):
+    """Newton-MR on the 32-32-4-2 classifier with swish units, no biases and an ℓ2 penalty.
+
+    A ``data_file`` holds X (N, features) and labels y (N,). Of both the samples are chosen at
+    random and projected on as many principal components as the network has inputs.
+    """
 
     name: ClassVar[str] = "random_labels"
     quick: ClassVar[dict[str, Any]] = {
@@ -36,7 +36,10 @@ class RandomLabels(GradientFlat):
         "correct": ("trajectory",),
         "n_labels": (),
     }
+    loss: ClassVar[str] = "cross_entropy"
+    bias: ClassVar[bool] = False
 
+    layers: tuple[int, ...] = setting((32, 32, 4, 2), "Frye et al. 2021, A.1.2", at_least=1)
     n_samples: int = setting(50, "Frye et al. 2021, A.1.1", at_least=33)
     starts: int = setting(5, "50 runs in all: Frye et al. 2021, A.6", at_least=1)
     epochs: int = setting(
@@ -51,26 +54,37 @@ class RandomLabels(GradientFlat):
         5e-4, "Frye et al. 2021, A.2, for Figs 3 and 4 (not stated for Fig. 5)", at_least=0.0
     )
 
-    @staticmethod
-    def objective(training: Configuration) -> NetworkObjective:
-        """Return the penalised cross-entropy of the shuffled labels."""
-        X, labels = memorised(training)
-        return NetworkObjective(NETWORK, X, labels, loss="cross_entropy", l2=training["l2"])
+    @classmethod
+    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+        """Return images (N, inputs) and shuffled labels (N,) that a training's seed gives."""
+        (rng,) = generators(training["seed"], (0,), 1)
+        n_samples, n_inputs = training["n_samples"], cls.network(training).layers[0]
+        if "data_file" not in training:
+            return zeros_and_ones(rng, n_samples, n_inputs)[:2]
+        X, labels = load_data_file(training, labelled=True)
+        if n_samples > len(X):
+            raise ValueError(f"n_samples must be at most the {len(X)} of data_file")
+        if n_inputs > X.shape[1]:
+            raise ValueError(f"layers must begin with at most the {X.shape[1]} of data_file's X")
+        chosen = rng.choice(len(X), n_samples, replace=False)
+        return principal_components(X[chosen], n_inputs), rng.permutation(labels[chosen])
 
-    @staticmethod
-    def describe_training(training: Configuration, theta: Array) -> dict[str, Array]:
+    @classmethod
+    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
         """Return how many of how many labels the networks have learnt."""
-        X, labels = memorised(training)
-        right = np.rint(accuracy(NETWORK, theta, X, labels) * len(labels))
+        X, labels = cls.samples(training)
+        right = np.rint(accuracy(cls.network(training), theta, X, labels) * len(labels))
         return {"correct": right.astype(np.int64), "n_labels": np.array(len(labels))}
 
+    def check(self) -> None:
+        """Raise a ValueError if the network does not fit the data."""
+        if self.layers and self.layers[0] >= self.n_samples:
+            raise ValueError(
+                f"layers must begin with less than the n_samples = {self.n_samples}, as there are "
+                f"no more principal components, not {list(self.layers)}"
+            )
+        super().check()
+
     def claims(self, results: Results) -> dict[str, Measured]:
-        """Return what the results say on A.1 and A.6."""
-        return figure_5(results)
-
-
-def memorised(training: Configuration) -> tuple[Array, Array]:
-    """Return images (N, 32) and shuffled labels (N,) that a training's seed gives."""
-    (rng,) = generators(training["seed"], (0,), 1)
-    X, labels, _ = zeros_and_ones(rng, training["n_samples"], NETWORK.layers[0])
-    return X, labels
+        """Return what the results say on A.1 and A.6, if network and data are the paper's."""
+        return figure_5(results) if self.is_the_papers else {}
