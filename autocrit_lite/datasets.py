@@ -210,9 +210,12 @@ def z_score(X: Array, scaling: str = "pixel") -> Array:
         If an argument is not as described, or a column or X as a whole is constant.
     """
     X = float_array("X", X)
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"X must have shape (N, d), N > 0, d > 0, not {X.shape}")
     axis = 0 if one_of("scaling", scaling, SCALINGS) == "pixel" else None
     deviation = X.std(axis=axis)
-    if np.any(deviation == 0.0):
+    # a constant's rounded mean leaves it a deviation; that of tiny numbers underflows
+    if np.any((X.max(axis=axis) == X.min(axis=axis)) | (deviation == 0.0)):
         raise ValueError("X must not be constant, nor a column of it with scaling='pixel'")
     return (X - X.mean(axis=axis)) / deviation
 

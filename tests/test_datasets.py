@@ -141,6 +141,9 @@ def test_zeros_and_ones_are_50_images_with_shuffled_labels():
     assert np.any(zeros_and_ones(np.random.default_rng(1))[0] != X)
 
 
+CONSTANT = np.column_stack([np.arange(7.0), np.full(7, 0.1)])  # the mean of 0.1 is rounded
+
+
 def rng():
     return np.random.default_rng(0)
 
@@ -158,6 +161,11 @@ def rng():
         (lambda: resize(np.zeros((4, 4), np.uint8), 2), ValueError, "images must have shape"),
         (lambda: resize(np.zeros((1, 4, 4), np.uint8), 5), ValueError, "size must be from 1 to 4"),
         (lambda: z_score(np.ones((3, 2))), ValueError, "X must not be constant"),
+        (lambda: z_score(CONSTANT), ValueError, "X must not be constant, nor a column of it"),
+        (lambda: z_score(CONSTANT[:, 1:], "overall"), ValueError, "X must not be constant"),
+        (lambda: z_score(np.array([[0.0], [1e-200]])), ValueError, "X must not be constant"),
+        (lambda: z_score(np.arange(3.0)), ValueError, r"X must have shape \(N, d\), N > 0, d > 0"),
+        (lambda: z_score(np.zeros((0, 3))), ValueError, r"X must have shape .*, not \(0, 3\)"),
         (lambda: z_score(np.eye(3), "row"), ValueError, "scaling must be one of"),
         (lambda: principal_components(np.eye(3), 4), ValueError, "n_components must be from 1"),
     ],
