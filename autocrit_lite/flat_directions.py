@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .checks import Array, float_array, one_of, theta_array
+from .checks import Array, float_array, one_of
 from .losses import LOSSES
 from .networks import MLP
 
@@ -208,7 +208,7 @@ class NullSpace:
         TypeError, ValueError
             If the gradient is not as described.
         """
-        gradient = theta_array(gradient, self.net.n_parameters, "gradient")
+        gradient = vector("gradient", gradient, self.net.n_parameters)
         if self.net.activation != "relu":
             return np.zeros(0)
         signs = np.stack([np.zeros_like(gradient), *self.scalings()], axis=1)[:, 1:]
@@ -357,12 +357,21 @@ def counts(eigenvalues: Array, tolerances: Array, zero_rows: int = 0) -> Array:
     zero_rows : int
         How many rows of zeros were left out before the eigenvalues were computed.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If eigenvalues or tolerances are not as described, or a tolerance is negative.
+
     Examples
     --------
     >>> counts(np.array([-1.0, -1e-9, 0.0, 2.0]), np.array([0.0, 1e-6]), zero_rows=5).tolist()
     [[2, 6, 1], [1, 7, 1]]
     """
-    tolerances = np.asarray(tolerances)
+    eigenvalues, tolerances = float_array("eigenvalues", eigenvalues), np.asarray(tolerances)
+    if eigenvalues.ndim != 1 or np.any(eigenvalues[1:] < eigenvalues[:-1]):
+        raise ValueError(f"eigenvalues must be a vector of ascending numbers, not {eigenvalues!r}")
+    if not np.all(tolerances >= 0.0):  # nor NaN
+        raise ValueError(f"tolerances must be at least 0, not {tolerances!r}")
     negative = np.searchsorted(eigenvalues, -tolerances, side="left")
     positive = len(eigenvalues) - np.searchsorted(eigenvalues, tolerances, side="right")
     zero = len(eigenvalues) + zero_rows - negative - positive
@@ -374,9 +383,15 @@ def checked(net: MLP, theta: Array, X: Array, loss: str) -> tuple[Array, Array]:
     if not isinstance(net, MLP) or len(net.shapes) < 2:
         raise ValueError(f"net must be an MLP with a hidden layer or more, not {net!r}")
     one_of("loss", loss, LOSSES)
-    theta, X = theta_array(theta, net.n_parameters), float_array("X", X)
-    if theta.ndim != 1:
-        raise ValueError(f"theta must have shape ({net.n_parameters},), not {theta.shape}")
-    if X.ndim != 2 or X.shape[1] != net.layers[0]:
-        raise ValueError(f"X must have shape (N, {net.layers[0]}), not {X.shape}")
+    theta, X = vector("theta", theta, net.n_parameters), float_array("X", X)
+    if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
+        raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {X.shape}")
     return theta, X
+
+
+def vector(name: str, array: Array, n: int) -> Array:
+    """Return ``array`` if it is n finite float64 numbers, else raise what names it."""
+    array = float_array(name, array)
+    if array.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), not {array.shape}")
+    return array

@@ -189,12 +189,43 @@ def test_counts_add_up_and_are_sharp_at_the_tolerance():
 
 
 @pytest.mark.parametrize(
+    ("eigenvalues", "tolerances", "message"),
+    [
+        ([-1.0, 0.0, 1.0], [0.1, -0.5], "tolerances must be at least 0, not"),
+        ([-1.0, 0.0, 1.0], [np.nan], "tolerances must be at least 0, not"),
+        ([-1.0, 0.0, np.nan], [0.1], "eigenvalues must be finite"),
+        ([1.0, 0.0, -1.0], [0.1], "eigenvalues must be a vector of ascending numbers, not"),
+        ([[-1.0, 1.0]], [0.1], "eigenvalues must be a vector of ascending numbers, not"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(eigenvalues, tolerances, message):
+    with pytest.raises(ValueError, match=message):
+        counts(np.array(eigenvalues), np.array(tolerances))
+
+
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        (np.full(43, np.nan), "gradient must be finite"),
+        (np.zeros(42), r"gradient must have shape \(43,\), not \(42,\)"),
+        (np.zeros((2, 43)), r"gradient must have shape \(43,\), not \(2, 43\)"),
+    ],
+)
+def test_a_gradient_that_does_not_fit_is_refused(gradient, message):
+    net, theta, X, _, loss = problem("one hidden layer", 0)
+    with pytest.raises(ValueError, match=message):
+        null_space(net, theta, X, loss).rescaling(gradient)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"net": MLP((6, 3))}, "net must be an MLP with a hidden layer"),
         ({"theta": np.zeros(3)}, "theta must have shape"),
         ({"theta": np.zeros((2, 43))}, "theta must have shape"),
+        ({"theta": np.full(43, np.inf)}, "theta must be finite"),
         ({"X": np.zeros((5, 2))}, "X must have shape"),
+        ({"X": np.zeros((0, 6))}, r"X must have shape \(N, 6\), N > 0, not \(0, 6\)"),
         ({"loss": "hinge"}, "loss must be one of"),
     ],
 )
@@ -202,3 +233,6 @@ def test_arguments_that_do_not_fit_are_refused(change, message):
     net, theta, X, _, loss = problem("one hidden layer", 0)
     with pytest.raises(ValueError, match=message):
         null_space(**{"net": net, "theta": theta, "X": X, "loss": loss, **change})
+    if "loss" not in change:
+        with pytest.raises(ValueError, match=message):
+            without_dead(**{"net": net, "theta": theta, "X": X, **change})
