@@ -107,10 +107,13 @@ class AutogradObjective:
     def _at(self, theta: Array) -> tuple[Any, Array]:
         try:
             found: tuple[Any, Array] = self._value_and_grad(theta)
+            shape = np.shape(found[0])
         except TypeError:
-            if shape := np.shape(self._f(theta)):
-                raise TypeError(f"f must return a scalar, not an array of shape {shape}") from None
-            raise
+            shape = np.shape(self._f(theta))
+            if shape == ():
+                raise
+        if shape:
+            raise TypeError(f"f must return a scalar, not an array of shape {shape}")
         return found
 
     def linearize(self, theta: Array) -> AutogradLinearization:
@@ -137,12 +140,20 @@ class AutogradLinearization:
         self._products = products
 
     def hvp(self, v: Array) -> Array:
-        """Return H·v for one vector at each point (..., n) or for a block of k, (..., k, n)."""
+        """Return H·v for one vector at each point (..., n) or for a block of k, (..., k, n).
+
+        Raises
+        ------
+        ValueError
+            If v is of neither shape.
+        """
         v = np.asarray(v)
         shape = self.gradient.shape
-        if v.shape != shape and (v.ndim != len(shape) + 1 or v.shape[-1:] != shape[-1:]):
-            raise ValueError(f"v must have shape {shape} or (..., k, n), not {v.shape}")
-        blocks = v.reshape(len(self._products), -1, shape[-1])
+        *batch, n = shape
+        if v.shape not in (shape, (*batch, *v.shape[-2:-1], n)):
+            lead = "".join(f"{size}, " for size in batch)
+            raise ValueError(f"v must have shape {shape} or ({lead}k, {n}), not {v.shape}")
+        blocks = v.reshape(len(self._products), -1, n)
         rows = [
             [product(row) for row in block]
             for product, block in zip(self._products, blocks, strict=True)

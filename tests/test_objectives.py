@@ -56,6 +56,16 @@ def test_autograd_objective_names_bad_arguments():
         objective.linearize(np.zeros(2)).hvp(np.zeros(3))
     with pytest.raises(TypeError, match=r"f must return a scalar, not an array of shape \(2,\)"):
         AutogradObjective(lambda theta: 2.0 * theta).linearize(np.zeros(2))
+    with pytest.raises(TypeError, match=r"f must return a scalar, not an array of shape \(1,\)"):
+        AutogradObjective(lambda theta: theta[:1] ** 2).linearize(np.zeros(2))
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (3, 1), (1, 4, 1), (4, 1, 1), (2, 4, 2)])
+def test_autograd_products_want_a_vector_or_a_block_for_each_point(shape):
+    point = AutogradObjective(lambda theta: theta[0] ** 4).linearize(np.array([[1.0], [2.0]]))
+    assert point.hvp(np.ones((2, 3, 1))).tolist() == [[[12.0]] * 3, [[48.0]] * 3]
+    with pytest.raises(ValueError, match=r"v must have shape \(2, 1\) or \(2, k, 1\), not"):
+        point.hvp(np.ones(shape))
 
 
 def test_mean_squared_error_averages_over_samples_and_outputs():
