@@ -116,15 +116,31 @@ class MLP:
         return parts
 
     def flatten(self, parts: Sequence[tuple[Array, Array | None]]) -> Array:
-        """Return θ, shape (n,), from the weights and biases of each layer."""
-        flat = [np.ravel(p) for part in parts for p in part[: 1 + self.bias] if p is not None]
-        return theta_array(np.concatenate(flat), self.n_parameters, "parts")
+        """Return θ, shape (n,), from the weights and biases of each layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not float64 or not of the shapes that ``unflatten`` gives them.
+        """
+        flat = [np.asarray(p) for part in parts for p in part[: 1 + self.bias] if p is not None]
+        wanted = [shape for W in self.shapes for shape in (W, W[:1])[: 1 + self.bias]]
+        if (given := [p.shape for p in flat]) != wanted:
+            raise ValueError(f"parts must have shapes {wanted}, not {given}")
+        return theta_array(np.concatenate([p.ravel() for p in flat]), self.n_parameters, "parts")
 
     def forward(self, theta: Array, X: Array) -> Array:
         """Return the outputs, shape (N, outputs), at one θ (n,) for inputs X (N, inputs).
 
         Written with ``autograd.numpy``, so that autograd differentiates it.
+
+        Raises
+        ------
+        ValueError
+            If theta has another shape.
         """
+        if theta.shape != (self.n_parameters,):
+            raise ValueError(f"theta must have shape ({self.n_parameters},), not {theta.shape}")
         a = X
         for layer, (weights, biases) in enumerate(self.slices):
             if layer:

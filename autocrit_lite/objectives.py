@@ -185,8 +185,17 @@ def network_loss(
         averaged over samples (Frye et al. 2021, A.1.2).
     l2 : float
         Adds ``l2`` times the mean of θ².
+
+    Raises
+    ------
+    ValueError
+        If theta or Y has another shape, or the loss another name.
     """
+    one_of("loss", loss, LOSSES)
     Z = net.forward(theta, X)
+    shape = Z.shape if loss == "mse" else Z.shape[:1]
+    if np.shape(Y) != shape:
+        raise ValueError(f"Y must have shape {shape}, not {np.shape(Y)}")
     if loss == "mse":
         value = anp.mean((Z - Y) ** 2)
     else:

@@ -91,6 +91,24 @@ def test_unflatten_and_flatten_refuse_the_wrong_length():
         net.flatten(net.unflatten(np.zeros(26))[:1])
 
 
+def test_flatten_refuses_weights_and_biases_of_other_shapes():
+    net = MLP((3, 4, 2))
+    parts = net.unflatten(np.zeros(26))
+    message = r"parts must have shapes \[\(4, 3\), \(4,\), \(2, 4\), \(2,\)\], not \[\(3, 4\)"
+    with pytest.raises(ValueError, match=message):
+        net.flatten([(W.T, b) for W, b in parts])
+    with pytest.raises(ValueError, match="parts must have shapes"):
+        net.flatten([(W, None) for W, _ in parts])
+    with pytest.raises(TypeError, match="parts must hold float64"):
+        net.flatten([(W.astype(int), b.astype(int)) for W, b in parts])
+
+
+@pytest.mark.parametrize("shape", [(25,), (33,), (1, 26)])
+def test_forward_refuses_parameters_of_another_network(shape):
+    with pytest.raises(ValueError, match=r"theta must have shape \(26,\), not"):
+        MLP((3, 4, 2)).forward(np.zeros(shape), np.zeros((5, 3)))
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_derivatives_of_activations_agree_with_autograd(activation):
     z = np.linspace(-40.0, 40.0, 400)

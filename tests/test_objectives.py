@@ -90,6 +90,22 @@ def test_cross_entropy_averages_over_samples():
         assert np.isclose(value, expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "mae"}, "loss must be one of 'mse', 'cross_entropy', not 'mae'"),
+        ({"Y": np.zeros(11)}, r"Y must have shape \(11, 2\), not \(11,\)"),
+        ({"Y": np.zeros((11, 1))}, r"Y must have shape \(11, 2\), not \(11, 1\)"),
+        ({"Y": np.zeros(1, int), "loss": "cross_entropy"}, r"Y must have shape \(11,\), not"),
+        ({"theta": np.zeros(33)}, r"theta must have shape \(26,\), not \(33,\)"),
+    ],
+)
+def test_the_definition_refuses_other_losses_and_shapes(change, message):
+    X, Y, _, theta = data()
+    with pytest.raises(ValueError, match=message):
+        network_loss(**{"net": NET, "theta": theta[0], "X": X, "Y": Y, **change})
+
+
 @pytest.mark.parametrize("scale", [1e4, 1e100])
 def test_cross_entropy_of_huge_logits_is_finite_and_exact(scale):
     # one layer of weights scale·I: the logits are scale·X, and the loss is scale·(max x − x_label)
