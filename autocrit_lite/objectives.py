@@ -408,5 +408,6 @@ def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> Array:
         raise ValueError(
             f"Y must hold labels from 0 to {n_outputs - 1}, not from {lowest} to {highest}"
         )
-    labels = xp.arange(n_outputs, dtype=Y.dtype, device=device(Y))
+    Y = xp.astype(Y, xp.int64, copy=False)  # narrower ones may not hold all labels
+    labels = xp.arange(n_outputs, dtype=xp.int64, device=device(Y))
     return xp.astype(Y[:, None] == labels, xp.float64)

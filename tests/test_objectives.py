@@ -106,6 +106,21 @@ def test_the_definition_refuses_other_losses_and_shapes(change, message):
         network_loss(**{"net": NET, "theta": theta[0], "X": X, "Y": Y, **change})
 
 
+@pytest.mark.parametrize("there", [np, array_api_strict], ids=["NumPy", "strict"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint64"])
+def test_labels_of_any_integer_type_are_the_same(dtype, there):
+    rng = np.random.default_rng(0)
+    net = MLP((3, 300))
+    labels, theta = rng.integers(0, 127, 11), rng.normal(size=net.n_parameters)
+    values = [
+        NetworkObjective(
+            net, there.asarray(X), there.asarray(Y), "cross_entropy"
+        ).value_and_gradient(there.asarray(theta))[0]
+        for Y in (labels, labels.astype(dtype))
+    ]
+    assert float(values[0]) == float(values[1])
+
+
 @pytest.mark.parametrize("scale", [1e4, 1e100])
 def test_cross_entropy_of_huge_logits_is_finite_and_exact(scale):
     # one layer of weights scale·I: the logits are scale·X, and the loss is scale·(max x − x_label)
