@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 import autograd.numpy as anp
@@ -325,10 +326,19 @@ class NetworkObjective:
             xp=xp,
             device=device(X),
         )
-        self.hessian_cost = dense_cost(self._problem)
-        self.dense_product_cost = dense_product_cost(self._problem)
         *hidden, outputs = net.layers[1:]
         self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
+
+    # a mini-batch needs neither of these
+    @cached_property
+    def hessian_cost(self) -> float:
+        """How many Hessian-vector products cost as much as one dense Hessian."""
+        return dense_cost(self._problem)
+
+    @cached_property
+    def dense_product_cost(self) -> float:
+        """How many of them cost as much as one product with the dense Hessian."""
+        return dense_product_cost(self._problem)
 
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss, shape (...), and its gradient, shape (..., n), at theta (..., n).
@@ -371,11 +381,16 @@ class NetworkObjective:
         Parameters
         ----------
         rows : integer array (k,)
-            Which of the N samples.
+            Which of the N samples, from 0 to N − 1, with repetitions if need be; not a mask.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If rows is not as described.
         """
         X, Y = self._data
         xp = self._problem.xp
-        rows = xp.asarray(rows, device=device(X))
+        rows = xp.asarray(_row_numbers(rows, self.n_samples), device=device(X))
         parts = (xp.take(array, rows, axis=0) for array in (X, Y))
         return NetworkObjective(self.net, *parts, **self._options)
 
@@ -387,6 +402,23 @@ class NetworkObjective:
                 f" not {type(theta).__name__}"
             )
         return theta
+
+
+def _row_numbers(rows: Array, n_samples: int) -> Array:
+    """Return the numbers of rows, shape (k,), if they are any of ``n_samples``, else raise."""
+    rows = rows if is_array_api_obj(rows) else np.asarray(rows)
+    xp = array_namespace(rows)
+    if rows.ndim != 1 or rows.shape[0] == 0:
+        raise ValueError(f"rows must have shape (k,), k > 0, not {tuple(rows.shape)}")
+    if not xp.isdtype(rows.dtype, "integral"):
+        hint = "; for a mask take its nonzero" if xp.isdtype(rows.dtype, "bool") else ""
+        raise TypeError(f"rows must hold integers, not {rows.dtype}{hint}")
+    lowest, highest = int(xp.min(rows)), int(xp.max(rows))
+    if lowest < 0 or highest >= n_samples:
+        raise ValueError(
+            f"rows must hold numbers from 0 to {n_samples - 1}, not from {lowest} to {highest}"
+        )
+    return rows
 
 
 def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> Array:

@@ -5,6 +5,7 @@ import pytest
 from autocrit_lite import MLP, AutogradObjective, NetworkObjective
 from autocrit_lite.objectives import network_loss
 from autocrit_lite.optimizers import GradientDescent, train
+from tests import strict
 
 NET = MLP((3, 4, 2), activation="tanh")
 
@@ -303,6 +304,34 @@ def test_a_subset_is_the_loss_over_those_samples(loss, activation):
     assert float(value) == pytest.approx(
         float(network_loss(net, theta, X[rows], Y[rows], loss, 0.1)), rel=1e-13
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (np.arange(11) < 6, TypeError, "rows must hold integers, not bool; for a mask take its"),
+        ([0.5], TypeError, "rows must hold integers, not float64"),
+        ([2, -1], ValueError, "rows must hold numbers from 0 to 10, not from -1 to 2"),
+        ([11], ValueError, "rows must hold numbers from 0 to 10, not from 11 to 11"),
+        ([], ValueError, r"rows must have shape \(k,\), k > 0, not \(0,\)"),
+        ([[0, 1]], ValueError, r"rows must have shape \(k,\)"),
+        (3, ValueError, r"rows must have shape \(k,\)"),
+        (None, ValueError, r"rows must have shape \(k,\)"),
+    ],
+)
+def test_rows_that_are_no_samples_are_named(rows, error, message):
+    with pytest.raises(error, match=message):
+        NetworkObjective(NET, X, Y).subset(rows)
+
+
+@pytest.mark.parametrize("of", [list, np.asarray, strict.there], ids=["list", "NumPy", "device"])
+def test_rows_may_come_from_the_host_or_the_device(of):
+    objective = NetworkObjective(NET, strict.there(X), strict.there(Y))
+    theta = strict.there(np.zeros(26))
+    value, _ = objective.subset(of([1, 1, 10])).value_and_gradient(theta)
+    assert float(value) == pytest.approx(np.mean(Y[[1, 1, 10]] ** 2), rel=1e-14)
+    with pytest.raises(ValueError, match="rows must hold numbers from 0 to 10, not from 1 to 11"):
+        objective.subset(of([1, 11]))
 
 
 def test_mini_batches_train_a_network():
