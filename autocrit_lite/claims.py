@@ -95,18 +95,22 @@ def update(path: Path) -> None:
     ValueError
         If the file does not have these lines.
     """
+    text = path.read_text(encoding="utf-8")
+    places = {
+        name: re.compile(rf"(<!-- {name}[^\n]* -->\n).*?(<!-- end of {name} -->)", flags=re.S)
+        for name in ("claims", "times")
+    }
+    for name, place in places.items():
+        if len(place.findall(text)) != 1:
+            raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
     folder = paths.checkout() / "data" / "archive"
     tables = {
         "claims": render(claims(Store(folder / "nothing", folder)), "markdown"),
         "times": times_table(folder),
     }
-    text = path.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        pattern = rf"(<!-- {name}[^\n]* -->\n).*?(<!-- end of {name} -->)"
-        between = table.replace("\\", r"\\")
-        text, count = re.subn(pattern, rf"\1{between}\n\2", text, flags=re.S)
-        if count != 1:
-            raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
+    for name, place in places.items():
+        between = tables[name].replace("\\", r"\\")
+        text = place.sub(rf"\1{between}\n\2", text)
     path.write_text(text, encoding="utf-8")
 
 

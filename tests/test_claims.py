@@ -80,6 +80,20 @@ def test_json_is_a_list_of_objects_and_markdown_a_table():
     assert claims.render(odd).splitlines()[1].split()[:4] == ["a|b", "what", "1", "0.1235"]
 
 
+@pytest.mark.parametrize(
+    ("text", "error"), [(None, FileNotFoundError), ("<!-- claims -->\n<!-- end of", ValueError)]
+)
+def test_a_file_that_cannot_be_updated_is_refused_before_any_work(
+    tmp_path, monkeypatch, text, error
+):
+    monkeypatch.setattr(claims, "claims", lambda store: pytest.fail("the claims were made"))
+    file = tmp_path / "ledger.md"
+    if text:
+        file.write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=r"ledger\.md"):
+        claims.update(file)
+
+
 def test_other_formats_and_verdicts_are_refused():
     with pytest.raises(ValueError, match="format must be one of 'table', 'markdown', 'json'"):
         claims.render([], "html")
