@@ -218,9 +218,9 @@ def run_command(parsed: argparse.Namespace) -> int:
             elif parsed.device == "gpu":
                 raise ValueError(f"{kind.name} does not run on a GPU")
         experiment = kind.from_profile(parsed.profile, **overrides)
+        total = sum(map(len, experiment.tasks()))
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadArgumentsError(error) from None
-    total = sum(map(len, experiment.tasks()))
     computed = experiment.run(
         workers=parsed.workers,
         dask=parsed.dask,

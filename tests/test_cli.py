@@ -74,6 +74,8 @@ BAD = [
     (*SETTING, "layers", "[2, 'a']"),
     (*SETTING, "window", "[1, 2, 3]"),
     (*SETTING, "window", "[2, 1]"),
+    (*SETTING, "window", "[0, 1e400]"),
+    (*SETTING, "seconds", "1e400"),
     (*SETTING, "kind", "round"),
     (*SETTING, "exact", "yes"),
     (*SETTING, "limit", "0"),
@@ -109,6 +111,14 @@ def test_bad_arguments_are_refused_with_one_line_and_status_2(autocrit, tmp_path
 )
 def test_the_line_names_what_is_wrong(autocrit, arguments, words):
     assert words in autocrit(*arguments)[2][0]
+
+
+def test_settings_of_which_no_task_can_be_made_are_bad_arguments(autocrit, monkeypatch):
+    def stages(self):
+        raise ValueError("size is odd")
+
+    monkeypatch.setattr(Synthetic, "stages", stages)
+    assert autocrit(*RUN) == (2, "", ["autocrit-lite: error: size is odd"])
 
 
 def test_help_shows_examples(autocrit):

@@ -80,6 +80,8 @@ def test_the_profile_is_no_part_of_a_task():
         ({"scale": "2"}, "scale must be a number, not '2'"),
         ({"scale": 11.0}, "scale must be above 0 and at most 10, not 11"),
         ({"scale": float("nan")}, "scale must be above 0"),
+        ({"seconds": float("inf")}, "seconds must be finite, not inf"),
+        ({"window": (float("-inf"), 1.0)}, "each of window must be finite, not -inf"),
         ({"layers": 3}, "layers must be a list, not 3"),
         ({"layers": [2, 0]}, "each of layers must be at least 1, not 0"),
         ({"window": (1.0,)}, "window must be a list of 2, not"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,10 @@ def _checked(name: str, value: Any, kind: Any, accepted: Mapping[str, Any]) -> A
     if kind is int:
         return integer(name, value, at_least=accepted.get("at_least", 0))
     if kind is float:
-        return number(name, value, **accepted)
+        found = number(name, value, **accepted)
+        if not math.isfinite(found):
+            raise ValueError(f"{name} must be finite, not {value!r}")
+        return found
     if not isinstance(value, kind):
         named = {bool: "True or False", str: "a text"}[kind]
         raise TypeError(f"{name} must be {named}, not {value!r}")

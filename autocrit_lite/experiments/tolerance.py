@@ -111,6 +111,7 @@ class Tolerance(EndRule, MnistAutoencoder):
 
     def check(self) -> None:
         """Raise a ValueError if settings do not fit together."""
+        super().check()
         if self.rtol not in self.rtols:
             raise ValueError(f"rtols must hold rtol, {self.rtol:g}, not only {self.rtols}")
         if self.flat_cutoff not in self.tolerances:

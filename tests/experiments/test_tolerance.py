@@ -251,6 +251,7 @@ def test_late_looks_at_the_last_part_of_a_run_alone():
         ("flat_cutoff", {"flat_cutoff": 0.3}),
         ("rerun_starts", {"rerun_starts": 101}),
         ("points", {"points": "all"}),
+        ("layers must begin with 16 and end with 16", {"layers": (1, 2)}),
     ],
 )
 def test_bad_settings_are_refused_by_name(name, settings):
