@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ..checks import Array, array_namespace, integer, number
 from ..objectives import Linearization, Objective
@@ -65,7 +66,8 @@ class SaddleFreeNewton:
         """Yield the λ of the set, then ever larger ones, with which a step ends by being short."""
         yield from self.dampings
         largest = max(self.dampings)
-        yield from (largest * 10.0**power for power in itertools.count(1))
+        # up to the largest float: no λ is enough where θ has zeros, which any step changes
+        yield from takewhile(math.isfinite, (largest * 10.0**power for power in range(1, 309)))
 
 
 def saddle_free_newton(

@@ -5,6 +5,7 @@ import pytest
 
 from autocrit_lite.finders import FinderStopReason, saddle_free_newton
 from autocrit_lite.finders.saddle_free import DAMPINGS
+from autocrit_lite.objectives import AutogradObjective
 
 from .problems import saddle
 
@@ -79,3 +80,12 @@ def test_a_run_ends_at_a_minimum_by_not_descending():
         FinderStopReason.STEP_VANISHED,
     )
     np.testing.assert_allclose(trace.theta, objective.middle, atol=1e-7)
+
+
+def test_a_run_that_cannot_descend_from_zero_ends():
+    """Any step changes θ = 0, however short."""
+    objective = AutogradObjective(lambda t: 5.0 + (t[0] - 1e-9) ** 2)
+    trace = saddle_free_newton(objective, np.array([[0.0], [1.0]]), 5)
+    assert trace.stop_reason[0] == FinderStopReason.LINE_SEARCH_FAILED
+    assert trace.trials[0, 0] < 320
+    assert trace.iterations.tolist()[0] == 0 < trace.iterations[1]
