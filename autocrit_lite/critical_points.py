@@ -287,7 +287,8 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
 
         r = ‖ρ‖ / (‖H‖‖p‖ + ‖g‖)     r_H = ‖Hρ‖ / (‖H‖‖ρ‖)     ratio = ‖ρ‖ / ‖g‖
 
-    (Frye et al. 2021, A.4). Each is 0 where its denominator is: at a critical point (Table 1).
+    (Frye et al. 2021, A.4). Each is 0 where its denominator is: at a critical point (Table 1). NaN in
+    an argument gives NaN.
 
     Parameters
     ----------
@@ -315,7 +316,8 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
         return xp.sqrt(xp.sum(x * x, axis=axis))
 
     def ratio(x: Array, y: Array) -> Array:
-        return xp.where(y > 0.0, x / xp.where(y > 0.0, y, xp.ones_like(y)), xp.zeros_like(y))
+        zero = y == 0.0  # NaN is not
+        return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
 
     residual = (H @ p[..., None])[..., 0] + g
     size, H_norm = norm(residual), norm(H, axis=(-2, -1))

@@ -177,6 +177,12 @@ def test_residual_indices_of_exact_flat_and_critical_points():
     assert residual_indices(np.zeros((3, 3)), in_kernel, p) == (1.0, 0.0, 1.0)
 
 
+def test_residual_indices_of_what_is_not_finite_are_nan():
+    H, g = np.stack([np.full((2, 2), np.nan), np.eye(2)]), np.ones((2, 2))
+    for index in residual_indices(H, g, -g):
+        np.testing.assert_array_equal(index, [np.nan, 0.0])
+
+
 @settings(max_examples=50, deadline=None)
 @given(n=st.integers(1, 8), seed=st.integers(0, 1000), size=st.sampled_from([1e-30, 1.0, 1e30]))
 def test_residual_indices_lie_in_the_unit_interval(n, seed, size):
