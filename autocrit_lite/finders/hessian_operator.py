@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from array_api_compat import device
 
 from ..checks import Array, array_namespace, integer, number, one_of
-from ..minres_qlp import MinresQLPResult, minres_qlp
+from ..minres_qlp import MinresQLPResult, StopReason, minres_qlp
 from ..objectives import Linearization, Objective
 from .rows import take
 
@@ -122,7 +122,10 @@ def solver_options(
 
 @dataclass(frozen=True)
 class Solution:
-    """What of the solver's answers for A systems a finder uses: x (A, n), and arrays (A,)."""
+    """What of the solver's answers for A systems a finder uses: x (A, n), and arrays (A,).
+
+    Where the first product was not finite, x is NaN: its 0 is no solution.
+    """
 
     x: Array
     stop_reason: Array
@@ -137,7 +140,10 @@ class Solution:
         xp = array_namespace(x)
         scalars = (getattr(found, field.name) for field in fields(cls)[1:])
         arrays = (xp.asarray(s, dtype=xp.float64, device=device(x)) for s in scalars)
-        return cls(x, *(xp.reshape(array, (-1,)) for array in arrays))
+        solution = cls(x, *(xp.reshape(array, (-1,)) for array in arrays))
+        broken = solution.stop_reason == float(StopReason.NON_FINITE)
+        broken = broken & (solution.iterations <= 1.0)
+        return replace(solution, x=xp.where(broken[:, None], xp.nan, x))
 
 
 def solve(A: Any, b: Array, solver: Mapping[str, Any], shift: float = 0.0) -> Solution:

@@ -63,9 +63,10 @@ class LevenbergMarquardt:
         mu, nu = xp.maximum(state.mu, least), state.nu
         squared_norm, none = dot(g, g), xp.zeros_like(mu)
         search = Search(theta, none, none > 0.0, none)
-        p, damping, products = xp.zeros_like(g), mu, none + 1.0
-
         pending = xp.all(xp.isfinite(H_g), axis=-1)
+        p = xp.where(pending[:, None], xp.zeros_like(g), xp.nan)
+        damping, products = mu, none + 1.0
+
         while (rows := indices(pending)).shape[0] > 0:
             at, mu_at, nu_at = take(theta, rows), take(mu, rows), take(nu, rows)
             p_at, Hp, made = self._direction(H.take(rows), take(g, rows), take(H_g, rows), mu_at)

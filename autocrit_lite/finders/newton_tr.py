@@ -46,7 +46,8 @@ class NewtonTR:
             lowest = xp.where(better, squared_norm, lowest)
             chosen = xp.where(better, gamma, chosen)
             p = xp.where(better[:, None], solution.x, p)
-            reason = xp.where(better, solution.stop_reason, reason)
+            # that of the last γ where none leads to a finite point
+            reason = xp.where(better | xp.isinf(lowest), solution.stop_reason, reason)
             iterations = iterations + solution.iterations
             products = products + (solution.iterations + SOLVE_PRODUCTS)
 

@@ -17,6 +17,7 @@ from autocrit_lite.finders import (
     saddle_free_newton,
 )
 from autocrit_lite.finders.rows import indices, norm, put, take
+from autocrit_lite.minres_qlp import StopReason as SolverStopReason
 
 from .problems import Counted, Point, saddle, strict
 
@@ -250,6 +251,43 @@ def test_the_dense_hessian_changes_nothing_beyond_rounding():
         np.testing.assert_array_equal(other.solver_iterations, free.solver_iterations)
     assert np.isnan(auto.relative_residual_frobenius).all()
     assert np.isfinite(dense.relative_residual_frobenius[:, :6]).all()
+
+
+class Kink:
+    """f(x, y) = ½(x² + y²), whose Hessian is not finite where x = 0."""
+
+    hessian_cost = 2.0
+
+    def __init__(self, element):
+        self.element = element
+
+    def value_and_gradient(self, theta):
+        return 0.5 * np.sum(theta**2, axis=-1), theta
+
+    def linearize(self, theta):
+        curvature = np.where(theta == 0.0, self.element, 1.0)
+        matrix = np.where(np.eye(2) > 0.0, curvature[..., None], 0.0)
+        return Point(*self.value_and_gradient(theta), matrix)
+
+
+@pytest.mark.parametrize("element", [np.nan, np.inf])
+@every_finder
+def test_a_hessian_that_is_not_finite_ends_a_run_with_its_reason(find, element):
+    theta0 = np.array([[0.0, 1.0], [1.0, 2.0]])
+    for found in (find(Kink(element), theta0, 3), find(Kink(element), theta0[:1], 3)):
+        assert found.stop_reason[0] == FinderStopReason.NON_FINITE
+        assert found.iterations[0] == 0
+        np.testing.assert_array_equal(found.theta[0], theta0[0])
+        for name in ("relative_residual", "residual_ratio", "relative_residual_frobenius"):
+            assert np.isnan(getattr(found, name)[0]).all()
+
+
+def test_a_solve_without_a_finite_product_says_so():
+    for find in (newton_mr, newton_tr, partial(newton_mr, dense=True)):
+        trace = find(Kink(np.nan), np.array([0.0, 1.0]), 3)
+        assert trace.stop_reason is FinderStopReason.NON_FINITE
+        assert trace.solver_stop_reason[0] == SolverStopReason.NON_FINITE
+        assert np.isnan(trace.relative_residual_frobenius[0])
 
 
 @pytest.mark.parametrize(
