@@ -134,7 +134,8 @@ def minres_qlp(
     shift : float or array (B,)
     M : array, LinearOperator, sparse array, or callable, optional
         Positive definite; M v approximates A⁻¹ v, as in ``scipy.sparse.linalg.minres``. With it,
-        the length that x minimises is ‖M^-½x‖, and the residual that x minimises ‖M^½r‖.
+        the length that x minimises is ‖M^-½x‖, and the residual that x minimises ‖M^½r‖. Nothing
+        checks that M is nonsingular: what r has in the null space of M counts as zero.
     maxxnorm : float
         Stop once ‖x‖ is larger. An absolute limit, in the units of x: for tiny A or large b, set
         it to ``inf``. The default is that of the authors of CPS.
@@ -278,8 +279,15 @@ def solve(
 ) -> MinresQLPResult:
     """Make passes until every system is judged to be done."""
     m, o, x = systems_of(b), systems_of(b).zero, array_namespace(b).zeros_like(b)
-    b_norm = m.sqrt(precondition(m, M, b)[1])
-    code = first_code(m, [(b_norm == 0.0, StopReason.ZERO_RIGHT_HAND_SIDE)])
+    square, null = precondition(m, M, b)[1], m.zero > m.one
+    if M is not None:
+        null = (square == 0.0) & (
+            m.dot(b, b) > 0.0
+        )  # M b = 0 or M is indefinite, though b is not 0
+        square = m.where(null, m.zero + math.nan, square)
+    b_norm = m.sqrt(square)
+    zero = (b_norm == 0.0, StopReason.ZERO_RIGHT_HAND_SIDE)
+    code = first_code(m, [(null, StopReason.INDEFINITE_PRECONDITIONER), zero])
     P = done = Progress(
         x, b, b, o, code, o, o, o, b_norm, b_norm, o, o, o, m.one
     )  # fmt: skip

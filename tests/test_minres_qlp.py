@@ -718,6 +718,20 @@ def test_a_preconditioned_batch(kind):
         assert bool(result.converged[i]) == single.converged
 
 
+@pytest.mark.parametrize("M", [np.zeros((2, 2)), np.diag([1.0, 0.0]), np.array([[0.0, 1], [1, 0]])])
+def test_a_right_hand_side_of_which_a_preconditioner_sees_nothing(M):
+    """bᵀMb = 0 though b is not: x = 0 solves nothing."""
+    A, b = np.diag([2.0, 3.0]), np.array([0.0, 1.0])
+    result = minres_qlp(A, b, M=M, history=True)
+    assert result.stop_reason is StopReason.INDEFINITE_PRECONDITIONER
+    assert not result.converged
+    assert np.isnan(result.relative_residual)
+    assert minres_qlp(A, 0.0 * b, M=M).stop_reason is StopReason.ZERO_RIGHT_HAND_SIDE
+    batch = minres_qlp(A, np.stack([b, 0.0 * b, b]), M=np.stack([M, M, np.eye(2)]), history=True)
+    assert batch.stop_reason.tolist() == [10, 4, 1]
+    np.testing.assert_allclose(batch.x, [[0.0, 0.0], [0.0, 0.0], [0.0, 1.0 / 3.0]], atol=1e-15)
+
+
 def test_one_system_of_a_batch_that_is_not_finite():
     A, b = batch(np.random.default_rng(27), 6)
     bad = A.copy()
