@@ -176,8 +176,11 @@ class Product(NamedTuple):
     shift: Scalar | None = None
 
     def __call__(self, v: Array) -> Array:
-        """Return the products, checked for their shape."""
+        """Return the products, checked for their type and shape."""
         p = self.apply(v)
+        if not hasattr(p, "dtype") or p.dtype != v.dtype:
+            given = getattr(p, "dtype", type(p).__name__)
+            raise TypeError(f"{self.name} must return an array of float64 numbers, not {given}")
         if p.shape != v.shape:
             raise ValueError(
                 f"{self.name} must map shape {tuple(v.shape)} to itself, not to {tuple(p.shape)}"
@@ -218,7 +221,7 @@ def product_with(name: str, A: Any, b: Array | None = None) -> Product:
     Raises
     ------
     TypeError
-        If A is neither a matrix of float64 numbers nor callable.
+        If A is neither a matrix of real numbers, in an array of float64 ones, nor callable.
     ValueError
         If its shape does not fit.
     """
@@ -236,6 +239,8 @@ def product_with(name: str, A: Any, b: Array | None = None) -> Product:
         if tuple(A.shape) not in accepted:
             shapes = " or ".join(map(str, accepted))
             raise ValueError(f"{name} must have shape {shapes}, not {tuple(A.shape)}")
+    if not is_array_api_obj(A) and np.issubdtype(A.dtype, np.complexfloating):
+        raise TypeError(f"{name} must hold real numbers, not {A.dtype}")
     if A.ndim == 3:
         return Product(name, A, lambda v: (A @ v[:, :, None])[:, :, 0])
     if isinstance(A, LinearOperator):
