@@ -81,6 +81,7 @@ def number(
     above: float = -np.inf,
     at_most: float = np.inf,
     below: float = np.inf,
+    finite: bool = False,
 ) -> float:
     """Return ``value`` as a float if it is a number in the range, else raise.
 
@@ -89,7 +90,7 @@ def number(
     TypeError
         If the value is not a real number.
     ValueError
-        If it is NaN or outside the range.
+        If it is NaN or outside the range, or infinite where it must be ``finite``.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, not {value!r}")
@@ -97,14 +98,26 @@ def number(
         at_least <= value <= at_most
         and (value > above or above == -np.inf)
         and (value < below or below == np.inf)
+        and not (finite and abs(value) == np.inf)
     )
     if not accepted:
         bounds = [f"at least {at_least:g}"] * bool(at_least > -np.inf)
         bounds += [f"above {above:g}"] * bool(above > -np.inf)
         bounds += [f"at most {at_most:g}"] * bool(at_most < np.inf)
         bounds += [f"below {below:g}"] * bool(below < np.inf)
+        bounds += ["finite"] * finite
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value!r}")
     return float(value)
+
+
+def numbers(name: str, values: Any, **accepted: Any) -> tuple[float, ...]:
+    """Return ``values`` if they are one ``number`` or more in the range, else raise."""
+    if not np.iterable(values):
+        raise TypeError(f"{name} must be a sequence of numbers, not {values!r}")
+    found = tuple(number(f"every one of {name}", value, **accepted) for value in values)
+    if not found:
+        raise ValueError(f"{name} must hold at least one number")
+    return found
 
 
 def integer(name: str, value: Any, *, at_least: int = 0) -> int:

@@ -37,7 +37,8 @@ def morse_index(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative.
+        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative
+        or infinite.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def morse_index(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
     0.25
     """
     hessian = _symmetric("hessian", hessian)
-    tolerance = number("tolerance", tolerance, at_least=0.0)
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
     n = hessian.shape[-1]
     xp = array_namespace(hessian)
     if not is_numpy_array(hessian):
@@ -70,10 +71,11 @@ def degeneracy(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative.
+        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative
+        or infinite.
     """
     hessian = _symmetric("hessian", hessian)
-    tolerance = number("tolerance", tolerance, at_least=0.0)
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
     xp = array_namespace(hessian)
     if not is_numpy_array(hessian):
         within = xp.abs(xp.linalg.eigvalsh(hessian)) <= tolerance
@@ -107,8 +109,8 @@ def inertia(
     Raises
     ------
     TypeError, ValueError
-        If the matrix is not float64, finite, square and symmetric, or the tolerance is negative,
-        or ``overwrite`` is asked of an array that is read-only or not contiguous.
+        If the matrix is not float64, finite, square and symmetric, or the tolerance is negative or
+        infinite, or ``overwrite`` is asked of an array that is read-only or not contiguous.
 
     References
     ----------
@@ -125,7 +127,7 @@ def inertia(
     matrix = _symmetric("matrix", matrix)
     if matrix.ndim != 2:
         raise ValueError(f"matrix must have shape (n, n), not {matrix.shape}")
-    tolerance = number("tolerance", tolerance, at_least=0.0)
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
     if not overwrite:
         return _inertia(np.array(matrix, order="F"), tolerance)
     if not matrix.flags.writeable or not matrix.flags.forc:
@@ -287,8 +289,8 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
 
         r = ‖ρ‖ / (‖H‖‖p‖ + ‖g‖)     r_H = ‖Hρ‖ / (‖H‖‖ρ‖)     ratio = ‖ρ‖ / ‖g‖
 
-    (Frye et al. 2021, A.4). Each is 0 where its denominator is: at a critical point (Table 1). NaN in
-    an argument gives NaN.
+    (Frye et al. 2021, A.4). Each is 0 where its denominator is: at a critical point (Table 1). NaN
+    gives NaN.
 
     Parameters
     ----------

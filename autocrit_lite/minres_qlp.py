@@ -228,9 +228,7 @@ def shift_of(shift: Any, b: Array) -> Scalar | None:
             accepted = f"{tuple(b.shape[:-1])}" if b.ndim == 2 else "()"
             raise ValueError(f"shift must have shape {accepted}, not {tuple(shift.shape)}")
         return shift
-    shift = number("shift", shift)
-    if not math.isfinite(shift):
-        raise ValueError(f"shift must be finite, not {shift!r}")
+    shift = number("shift", shift, finite=True)
     if shift == 0.0 or b.ndim == 1:
         return shift or None
     return array_namespace(b).full_like(b[:, 0], shift)

@@ -27,7 +27,7 @@ Normal = Callable[[int], Array]
 
 
 class Rule:
-    """How an optimizer moves: a frozen dataclass of its constants, none of them negative."""
+    """How an optimizer moves: a frozen dataclass of its constants, finite and none negative."""
 
     random = False
     """Whether it draws numbers."""
@@ -35,7 +35,7 @@ class Rule:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             below = 1.0 if name in ("momentum", "beta1", "beta2") else np.inf
-            number(name, value, at_least=0.0, below=below)
+            number(name, value, at_least=0.0, below=below, finite=True)
 
     def init(self, theta: Array) -> Any:
         """Return the state at theta (B, n)."""

@@ -91,7 +91,7 @@ def add_noise(theta: Array, sigma: float, rng: np.random.Generator) -> Array:
         If an argument is not as described.
     """
     theta = float_array("theta", theta)
-    sigma = number("sigma", sigma, at_least=0.0)
+    sigma = number("sigma", sigma, at_least=0.0, finite=True)
     noise = sigma * generator("rng", rng).standard_normal(tuple(theta.shape))
     if not is_numpy_array(theta):
         noise = array_namespace(theta).asarray(noise, device=device(theta))
@@ -121,7 +121,7 @@ def signal_to_noise(theta: Array, sigma: float) -> float:
     30.97
     """
     theta = float_array("theta", theta)
-    sigma = number("sigma", sigma, above=0.0)
+    sigma = number("sigma", sigma, above=0.0, finite=True)
     power = float(array_namespace(theta).mean(theta**2))
     if power == 0.0:
         raise ValueError("theta must not be zero throughout")

@@ -126,6 +126,7 @@ SYMMETRIC = np.diag([1.0, 2.0])
         (np.diag([1, 2]), 1e-5, TypeError, "must hold float64"),
         (SYMMETRIC, -1e-5, ValueError, "tolerance must be at least 0"),
         (SYMMETRIC, np.nan, ValueError, "tolerance must be"),
+        (SYMMETRIC, np.inf, ValueError, "tolerance must be at least 0 and finite, not inf"),
         (SYMMETRIC, "loose", TypeError, "tolerance must be a number"),
     ],
 )

@@ -318,6 +318,7 @@ def test_bad_input_is_refused(arguments, error, says):
     ("make", "error", "says"),
     [
         (lambda: GradientDescent(-0.1), ValueError, "rate must be at least 0"),
+        (lambda: GradientDescent(np.inf), ValueError, "rate must be at least 0 and finite"),
         (lambda: GradientDescent("fast"), TypeError, "rate must be a number"),
         (lambda: Momentum(momentum=1.0), ValueError, "momentum must be .* below 1"),
         (lambda: Adam(beta2=1.5), ValueError, "beta2 must be .* below 1"),

@@ -168,7 +168,7 @@ def gradient_norm_minimization(
     c1 = number("c1", c1, at_least=0.0, below=1.0)
     finder = GradientNorm(
         conditions=one_of("conditions", conditions, CONDITIONS),
-        step_size0=number("step_size0", step_size0, above=0.0),
+        step_size0=number("step_size0", step_size0, above=0.0, finite=True),
         max_step_size=number("max_step_size", max_step_size, at_least=step_size0),
         c1=c1,
         c2=number("c2", c2, at_least=c1, below=1.0),

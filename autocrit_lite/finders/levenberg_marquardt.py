@@ -204,7 +204,7 @@ def levenberg_marquardt(
     """
     one_of("dense", dense, DENSE)
     finder = LevenbergMarquardt(
-        tau=number("tau", tau, above=0.0),
+        tau=number("tau", tau, above=0.0, finite=True),
         dense=dense,
         solver=solver_options(rtol, maxit, float("inf"), float("inf"), 1e7),
     )

@@ -49,6 +49,7 @@ def backtrack(
     """Shorten steps α by the factor β until θ + αp is accepted.
 
     A run's search ends without success when αp no longer changes θ: shorter steps cannot, either.
+    It does not start from an α that is not finite, which no factor shortens.
     The device is synchronised once for each trial, to learn how many runs still search.
 
     Parameters
@@ -66,6 +67,7 @@ def backtrack(
     xp = array_namespace(theta)
     zero = xp.zeros_like(step_size)
     found = Search(theta, zero, xp.zeros_like(pending), zero)
+    pending = pending & xp.isfinite(step_size)
     tried = 0
     while tried < max_trials and (rows := indices(pending)).shape[0] > 0:
         base, alpha = take(theta, rows), take(step_size, rows)
@@ -131,7 +133,7 @@ class ResidualSearch:
         number("rho", self.rho, at_least=0.0, below=1.0)
         if self.rho_unit is not None:
             number("rho_unit", self.rho_unit, at_least=0.0, below=1.0)
-        number("step_size0", self.step_size0, above=0.0)
+        number("step_size0", self.step_size0, above=0.0, finite=True)
         number("beta", self.beta, above=0.0, below=1.0)
         one_of("step_rule", self.step_rule, STEP_RULES)
         number("max_step_size", self.max_step_size, at_least=self.step_size0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import Array, array_namespace, number, one_of
+from ..checks import Array, array_namespace, number, numbers, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
@@ -126,11 +126,9 @@ def newton_tr(
     ----------
     .. [1] Frye et al., arXiv 1901.10603, 2019, 2.2.2 and 6.5.
     """
-    if len(gammas) == 0:
-        raise ValueError("gammas must hold at least one number")
     finder = NewtonTR(
-        gammas=tuple(number("every one of gammas", x, at_least=0.0) for x in gammas),
-        step_size=number("step_size", step_size, above=0.0),
+        gammas=numbers("gammas", gammas, at_least=0.0, finite=True),
+        step_size=number("step_size", step_size, above=0.0, finite=True),
         solver=solver_options(rtol, maxit, maxxnorm, acondlim, trancond),
         dense=one_of("dense", dense, DENSE),
     )

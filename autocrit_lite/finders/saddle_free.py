@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ..checks import Array, array_namespace, integer, number
+from ..checks import Array, array_namespace, integer, numbers
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import Search, stop_reasons
@@ -117,12 +117,10 @@ def saddle_free_newton(
     .. [1] Y. Dauphin et al., Identifying and attacking the saddle point problem in high-dimensional
        non-convex optimization, NIPS 2014, arXiv 1406.2572.
     """
-    if len(dampings) == 0:
-        raise ValueError("dampings must hold at least one number")
     if krylov_dimension is not None:
         krylov_dimension = integer("krylov_dimension", krylov_dimension, at_least=1)
     finder = SaddleFreeNewton(
-        dampings=tuple(number("every one of dampings", x, above=0.0) for x in dampings),
+        dampings=numbers("dampings", dampings, above=0.0, finite=True),
         krylov_dimension=krylov_dimension,
     )
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

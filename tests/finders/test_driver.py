@@ -329,13 +329,17 @@ def test_a_plain_function_is_no_objective(find):
         (newton_mr, ValueError, "rho", 1.5),
         (newton_mr, ValueError, "rho_unit", -0.1),
         (newton_mr, ValueError, "step_size0", 0.0),
+        (newton_mr, ValueError, "step_size0", np.inf),
         (newton_mr, ValueError, "beta", 1.0),
         (newton_mr, ValueError, "step_rule", "double"),
         (newton_mr, ValueError, "max_step_size", 0.01),
         (newton_mr, ValueError, "dense", "sometimes"),
         (newton_tr, ValueError, "gammas", ()),
+        (newton_tr, TypeError, "gammas", 5),
         (newton_tr, ValueError, "gammas", (1.0, -1.0)),
+        (newton_tr, ValueError, "gammas", (np.inf,)),
         (newton_tr, ValueError, "step_size", 0.0),
+        (newton_tr, ValueError, "step_size", np.inf),
         (newton_tr, ValueError, "dense", None),
         (damped_newton, ValueError, "cutoff", -1e-3),
         (damped_newton, ValueError, "step_rule", None),
@@ -346,17 +350,21 @@ def test_a_plain_function_is_no_objective(find):
         (gradient_norm_minimization, ValueError, "beta", 0.0),
         (gradient_norm_minimization, ValueError, "momentum", 1.0),
         (gradient_norm_minimization, ValueError, "step_size0", -0.1),
+        (gradient_norm_minimization, ValueError, "step_size0", np.inf),
         (gradient_norm_minimization, ValueError, "max_step_size", 0.01),
         (levenberg_marquardt, ValueError, "tau", 0.0),
+        (levenberg_marquardt, ValueError, "tau", np.inf),
         (levenberg_marquardt, ValueError, "dense", "never"),
         (levenberg_marquardt, ValueError, "rtol", -1.0),
         (saddle_free_newton, ValueError, "dampings", ()),
+        (saddle_free_newton, TypeError, "dampings", None),
         (saddle_free_newton, ValueError, "dampings", (0.0,)),
+        (saddle_free_newton, ValueError, "dampings", (np.inf,)),
         (saddle_free_newton, ValueError, "krylov_dimension", 0),
     ],
 )
 def test_bad_options_are_refused(find, error, name, value):
-    with pytest.raises(error, match=name):
+    with pytest.raises(error, match=rf"^(every one of )?{name} must"):
         find(saddle(EIGENVALUES), np.zeros(5), **{name: value})
 
 

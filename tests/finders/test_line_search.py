@@ -158,3 +158,16 @@ def test_the_exact_search_fails_where_no_length_lowers_the_gradient():
     found = minimize_along(Quartic(), theta, upwards, np.sum(point.gradient**2, axis=1))
     assert not found.accepted.any()
     np.testing.assert_array_equal(found.theta, theta)
+
+
+@pytest.mark.parametrize("alpha", [np.inf, np.nan])
+def test_a_step_length_that_is_not_finite_ends_the_search(alpha):
+    theta, pending = np.zeros((2, 2)), np.ones(2, dtype=bool)
+
+    def short(rows, trial, alpha):
+        return alpha < 0.3
+
+    found = backtrack(short, theta, theta + 1.0, np.array([1.0, alpha]), 0.5, pending, 50)
+    assert found.accepted.tolist() == [True, False]
+    assert found.step_size.tolist() == [0.25, 0.0]
+    assert found.trials.tolist() == [3.0, 0.0]
