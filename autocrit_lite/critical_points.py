@@ -165,8 +165,8 @@ def _symmetric(name: str, matrix: Array) -> Array:
     """Return the matrices (..., n, n) if they are finite and symmetric, else raise.
 
     The routines below read one triangle and would count wrongly in silence. Hessians of this
-    package are symmetric to 1e-14; 1e-10 of the largest element is allowed, chosen by us. Works on
-    blocks of rows, since a copy of a large matrix may not fit.
+    package are symmetric to 1e-14; 1e-10 of a matrix's largest element is allowed, chosen by us.
+    Works on blocks of rows, since a copy of a large matrix may not fit.
     """
     matrix = float_array(name, matrix)
     n = matrix.shape[-1] if matrix.ndim else 0
@@ -175,15 +175,16 @@ def _symmetric(name: str, matrix: Array) -> Array:
     if 0 in matrix.shape:
         return matrix
     xp = array_namespace(matrix)
-    difference = scale = 0.0
+    difference = scale = xp.zeros_like(matrix[..., 0, 0])
     for start in range(0, n, 512):
         stop = min(start + 512, n)
         rows = matrix[..., start:stop, :]
         columns = xp.matrix_transpose(matrix[..., :, start:stop])
-        difference = max(difference, float(xp.max(xp.abs(rows - columns))))
-        scale = max(scale, float(xp.max(xp.abs(rows))))
-    if difference > 1e-10 * scale:
-        raise ValueError(f"{name} must be symmetric, but differs by {difference:.3g} across")
+        difference = xp.maximum(difference, xp.max(xp.abs(rows - columns), axis=(-2, -1)))
+        scale = xp.maximum(scale, xp.max(xp.abs(rows), axis=(-2, -1)))
+    excess = float(xp.max(xp.where(difference > 1e-10 * scale, difference, 0.0)))
+    if excess > 0.0:
+        raise ValueError(f"{name} must be symmetric, but differs by {excess:.3g} across")
     return matrix
 
 

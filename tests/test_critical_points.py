@@ -148,6 +148,14 @@ def test_inertia_overwrites_only_memory_that_it_can_use():
             inertia(unfit, overwrite=True)
 
 
+@pytest.mark.parametrize("convert", [np.asarray, array_api_strict.asarray])
+def test_asymmetry_is_found_beside_larger_matrices(convert):
+    H = np.stack([[[0.0, 1.0], [-1.0, 0.0]], 1e12 * np.eye(2)])
+    for function in (morse_index, degeneracy):
+        with pytest.raises(ValueError, match="must be symmetric, but differs by 2 across"):
+            function(convert(H))
+
+
 def test_asymmetry_is_found_beyond_the_first_block_of_rows():
     H = np.eye(600)
     H[599, 3] = 1e-3
