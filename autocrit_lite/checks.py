@@ -67,8 +67,14 @@ def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> 
 
 
 def one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
-    """Return ``value`` if it is among the ``accepted`` ones, else raise a ValueError."""
-    if value not in accepted:
+    """Return ``value`` if it is among the ``accepted`` ones, else raise a ValueError.
+
+    1 and 0 are not True and False; NumPy's booleans are, and are returned as Python's.
+    """
+    if isinstance(value, np.bool_):
+        value = bool(value)
+    # types first: a list has no hash, and an array no one truth value
+    if not any(isinstance(value, type(choice)) and value == choice for choice in accepted):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {value!r}")
     return value
 
@@ -118,6 +124,15 @@ def numbers(name: str, values: Any, **accepted: Any) -> tuple[float, ...]:
     if not found:
         raise ValueError(f"{name} must hold at least one number")
     return found
+
+
+def objective_with(method: str, objective: Any) -> None:
+    """Raise a TypeError if ``objective`` has no such method."""
+    if not callable(getattr(objective, method, None)):
+        raise TypeError(
+            "objective must be one, such as AutogradObjective(f) or NetworkObjective(net, X, Y), "
+            f"not {objective!r}"
+        )
 
 
 def integer(name: str, value: Any, *, at_least: int = 0) -> int:

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from array_api_compat import device, is_numpy_array
 
-from .checks import Array, array_namespace, float_array, generator, integer, number, theta_array
+from .checks import (
+    Array,
+    array_namespace,
+    float_array,
+    generator,
+    integer,
+    number,
+    objective_with,
+    theta_array,
+)
 from .devices import to_numpy
 from .objectives import Objective
 from .reasons import Reason
@@ -382,6 +391,7 @@ def _evaluation(
 ) -> Callable[[Array], tuple[Array, Array]]:
     """Return what gives the loss (B,) and gradient (B, n), over new mini-batches if there are."""
     if batch_size is None:
+        objective_with("value_and_gradient", objective)
         evaluate: Callable[[Array], tuple[Array, Array]] = objective.value_and_gradient
         return evaluate
     if not hasattr(objective, "subset"):

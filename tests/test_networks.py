@@ -73,6 +73,7 @@ def test_forward_is_differentiable(activation):
         ({"layers": (3, 0, 2)}, ValueError, "every size in layers must be at least 1"),
         ({"layers": (3, 2.5)}, TypeError, "every size in layers must be an integer"),
         ({"layers": (3, 2), "activation": "sine"}, ValueError, "activation must be one of"),
+        ({"layers": (3, 2), "activation": ["tanh"]}, ValueError, "activation must be one of"),
         ({"layers": (3, 2), "bias": "no"}, TypeError, "bias must be True or False"),
     ],
 )

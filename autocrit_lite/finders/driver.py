@@ -9,7 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import device
 
-from ..checks import Array, array_namespace, float_array, integer, number, theta_array
+from ..checks import (
+    Array,
+    array_namespace,
+    float_array,
+    integer,
+    number,
+    objective_with,
+    theta_array,
+)
 from ..objectives import Linearization, Objective
 from .rows import dot, indices, put, take
 from .trace import DIRECTION_SCALARS, GOES_ON, ITERATE_SCALARS, FinderStopReason, Trace
@@ -79,11 +87,7 @@ def find(
     TypeError, ValueError
         If an argument is not as described, or ``theta0`` is not finite.
     """
-    if not callable(getattr(objective, "linearize", None)):
-        raise TypeError(
-            "objective must be one, such as AutogradObjective(f) or NetworkObjective(net, X, Y), "
-            f"not {objective!r}"
-        )
+    objective_with("linearize", objective)
     theta0 = float_array("theta0", theta_array(theta0, None, "theta0"))
     if theta0.ndim == 2 and theta0.shape[0] == 0:
         raise ValueError("theta0 must hold at least one start, not 0")

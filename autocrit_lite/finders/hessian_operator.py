@@ -57,7 +57,8 @@ class HessianOperator:
         self._theta = theta
         self._point = point
         self._dense_product_cost = getattr(objective, "dense_product_cost", 0.0)
-        self._patience = self._products_before_dense(one_of("dense", dense, DENSE), expected)
+        dense = one_of("dense", dense, DENSE)
+        self._patience = self._products_before_dense(dense, expected)
         self.made = 0
         self.matrix = point.hessian() if dense is True else None
 
@@ -110,12 +111,12 @@ class HessianOperator:
 def solver_options(
     rtol: float, maxit: int | None, maxxnorm: float, acondlim: float, trancond: float
 ) -> dict[str, Any]:
-    """Return the options of ``minres_qlp`` if they are valid, else raise."""
+    """Return the options of ``minres_qlp`` if a finder can use them, else raise."""
     return {
-        "rtol": number("rtol", rtol, at_least=0.0),
+        "rtol": number("rtol", rtol, at_least=0.0, below=1.0),
         "maxit": None if maxit is None else integer("maxit", maxit, at_least=1),
         "maxxnorm": number("maxxnorm", maxxnorm, above=0.0),
-        "acondlim": number("acondlim", acondlim, above=0.0),
+        "acondlim": number("acondlim", acondlim, at_least=1.0),
         "trancond": number("trancond", trancond, above=0.0),
     }
 

@@ -202,10 +202,9 @@ def levenberg_marquardt(
     .. [1] K. Madsen, H. B. Nielsen, O. Tingleff, Methods for non-linear least squares problems,
        Technical University of Denmark, 2004, algorithm 3.16 and eqs 2.18-2.21.
     """
-    one_of("dense", dense, DENSE)
     finder = LevenbergMarquardt(
         tau=number("tau", tau, above=0.0, finite=True),
-        dense=dense,
+        dense=one_of("dense", dense, DENSE),
         solver=solver_options(rtol, maxit, float("inf"), float("inf"), 1e7),
     )
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

@@ -322,9 +322,11 @@ def test_a_plain_function_is_no_objective(find):
     [
         (newton_mr, ValueError, "rtol", -1e-3),
         (newton_mr, TypeError, "rtol", "small"),
+        (newton_mr, ValueError, "rtol", 1),
         (newton_mr, ValueError, "maxit", 0),
         (newton_mr, ValueError, "maxxnorm", 0.0),
         (newton_mr, ValueError, "acondlim", -1.0),
+        (newton_mr, ValueError, "acondlim", 0.5),
         (newton_mr, ValueError, "trancond", 0.0),
         (newton_mr, ValueError, "rho", 1.5),
         (newton_mr, ValueError, "rho_unit", -0.1),
@@ -332,8 +334,11 @@ def test_a_plain_function_is_no_objective(find):
         (newton_mr, ValueError, "step_size0", np.inf),
         (newton_mr, ValueError, "beta", 1.0),
         (newton_mr, ValueError, "step_rule", "double"),
+        (newton_mr, ValueError, "step_rule", np.array(["carry", "restart"])),
         (newton_mr, ValueError, "max_step_size", 0.01),
         (newton_mr, ValueError, "dense", "sometimes"),
+        (newton_mr, ValueError, "dense", 1),
+        (newton_mr, ValueError, "dense", 0),
         (newton_tr, ValueError, "gammas", ()),
         (newton_tr, TypeError, "gammas", 5),
         (newton_tr, ValueError, "gammas", (1.0, -1.0)),
@@ -355,6 +360,7 @@ def test_a_plain_function_is_no_objective(find):
         (levenberg_marquardt, ValueError, "tau", 0.0),
         (levenberg_marquardt, ValueError, "tau", np.inf),
         (levenberg_marquardt, ValueError, "dense", "never"),
+        (levenberg_marquardt, ValueError, "dense", 0),
         (levenberg_marquardt, ValueError, "rtol", -1.0),
         (saddle_free_newton, ValueError, "dampings", ()),
         (saddle_free_newton, TypeError, "dampings", None),
@@ -366,6 +372,26 @@ def test_a_plain_function_is_no_objective(find):
 def test_bad_options_are_refused(find, error, name, value):
     with pytest.raises(error, match=rf"^(every one of )?{name} must"):
         find(saddle(EIGENVALUES), np.zeros(5), **{name: value})
+
+
+@pytest.mark.parametrize(("option", "value"), [("rtol", 1.0), ("acondlim", 0.5)])
+def test_options_of_the_solver_are_refused_before_work_starts(option, value):
+    objective = saddle(EIGENVALUES)  # no system is solved at its critical point
+    with pytest.raises(ValueError, match=rf"^{option} must be"):
+        newton_mr(objective, objective.middle, 3, **{option: value})
+
+
+@pytest.mark.parametrize("find", [newton_mr, levenberg_marquardt])
+def test_a_boolean_of_numpy_is_one(find):
+    theta0 = np.ones(5)
+    for dense in (True, False):
+        counts = []
+        for given in (dense, np.bool_(dense)):
+            objective = Counted(saddle(EIGENVALUES, c=0.5), hessian_cost=4.0)
+            find(objective, theta0, 2, dense=given)
+            counts.append((objective.hessians, objective.products))
+        assert counts[0] == counts[1]
+        assert (counts[0][0] > 0) is dense
 
 
 def test_every_stop_reason_has_a_sentence():
