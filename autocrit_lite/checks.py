@@ -100,11 +100,15 @@ def number(
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        found = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be less than 1e308, not an integer of more digits") from None
     accepted = (
-        at_least <= value <= at_most
-        and (value > above or above == -np.inf)
-        and (value < below or below == np.inf)
-        and not (finite and abs(value) == np.inf)
+        at_least <= found <= at_most
+        and (found > above or above == -np.inf)
+        and (found < below or below == np.inf)
+        and not (finite and abs(found) == np.inf)
     )
     if not accepted:
         bounds = [f"at least {at_least:g}"] * bool(at_least > -np.inf)
@@ -113,7 +117,7 @@ def number(
         bounds += [f"below {below:g}"] * bool(below < np.inf)
         bounds += ["finite"] * finite
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value!r}")
-    return float(value)
+    return found
 
 
 def numbers(name: str, values: Any, **accepted: Any) -> tuple[float, ...]:

@@ -148,7 +148,15 @@ def zeros_and_ones(
 
 
 def crop(images: Array, size: int) -> Array:
-    """Return the squares (N, size, size) about the centre of images (N, height, width)."""
+    """Return the squares (N, size, size) about the centre of images (N, height, width).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the size is not an integer from 1 to the shorter side.
+    """
+    if not 1 <= integer("size", size) <= min(images.shape[1:]):
+        raise ValueError(f"size must be from 1 to {min(images.shape[1:])}, not {size}")
     top, left = ((length - size) // 2 for length in images.shape[1:])
     return images[:, top : top + size, left : left + size]
 

@@ -279,9 +279,8 @@ def solve(
     m, o, x = systems_of(b), systems_of(b).zero, array_namespace(b).zeros_like(b)
     square, null = precondition(m, M, b)[1], m.zero > m.one
     if M is not None:
-        null = (square == 0.0) & (
-            m.dot(b, b) > 0.0
-        )  # M b = 0 or M is indefinite, though b is not 0
+        # M is indefinite or maps b to 0, though b is not
+        null = (square == 0.0) & (m.dot(b, b) > 0.0)
         square = m.where(null, m.zero + math.nan, square)
     b_norm = m.sqrt(square)
     zero = (b_norm == 0.0, StopReason.ZERO_RIGHT_HAND_SIDE)

@@ -259,6 +259,7 @@ class NetworkObjective:
     loss has no second derivative where a unit's input is exactly 0.
 
     Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1).
+    ``subset`` and ``to_device`` read X and Y themselves, which must stay as they are.
     A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units, on top of which a
     product needs a few chunks' worth. A dense matrix needs its n² and up to n² / 2 more until it
     returns, for each of the points in a batch that go through the samples together, and

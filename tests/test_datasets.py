@@ -160,6 +160,7 @@ def rng():
         (lambda: resize(np.zeros((1, 4, 4)), 2), TypeError, "images must hold uint8"),
         (lambda: resize(np.zeros((4, 4), np.uint8), 2), ValueError, "images must have shape"),
         (lambda: resize(np.zeros((1, 4, 4), np.uint8), 5), ValueError, "size must be from 1 to 4"),
+        (lambda: crop(np.zeros((1, 4, 4)), 5), ValueError, "size must be from 1 to 4, not 5"),
         (lambda: z_score(np.ones((3, 2))), ValueError, "X must not be constant"),
         (lambda: z_score(CONSTANT), ValueError, "X must not be constant, nor a column of it"),
         (lambda: z_score(CONSTANT[:, 1:], "overall"), ValueError, "X must not be constant"),

@@ -81,6 +81,7 @@ def test_the_profile_is_no_part_of_a_task():
         ({"scale": 11.0}, "scale must be above 0 and at most 10, not 11"),
         ({"scale": float("nan")}, "scale must be above 0"),
         ({"seconds": float("inf")}, "seconds must be finite, not inf"),
+        ({"seconds": 10**400}, "seconds must be less than 1e308"),
         ({"window": (float("-inf"), 1.0)}, "each of window must be finite, not -inf"),
         ({"layers": 3}, "layers must be a list, not 3"),
         ({"layers": [2, 0]}, "each of layers must be at least 1, not 0"),
