@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
+
 from .checks import Array
 
 Derivatives = tuple[Array, Array, Array | None]
@@ -13,7 +15,8 @@ Derivatives = tuple[Array, Array, Array | None]
 
 def sigmoid(z: Array, xp: ModuleType) -> Array:
     """Return 1 / (1 + exp(−z)); where exp(−z) overflows, the quotient is the 0 that it should."""
-    s = xp.exp(-z)
+    s = -z
+    s = np.exp(s, out=s) if xp is np else xp.exp(s)
     s += 1.0
     return 1.0 / s
 
@@ -24,23 +27,19 @@ def _linear(z: Array, xp: ModuleType, second: bool) -> Derivatives:
 
 def _swish(z: Array, xp: ModuleType, second: bool) -> Derivatives:
     s = sigmoid(z, xp)
-    f = z * s
+    z *= s
+    # σ' = s + σu and σ'' = u (s − sσ + σ') with u = 1 − s
     u = 1.0 - s
     if not second:
-        # σ' = s + f (1 − s)
-        u *= f
+        u *= z
         u += s
-        return f, u, None
-    u *= s
-    # σ' = s + zu and σ'' = u (2 + z (1 − 2s)) with u = s (1 − s) = s'
+        return z, u, None
     first = z * u
     first += s
-    s *= -2.0
-    s += 1.0
-    s *= z
-    s += 2.0
+    s -= s * z
+    s += first
     s *= u
-    return f, first, s
+    return z, first, s
 
 
 def _tanh(z: Array, xp: ModuleType, second: bool) -> Derivatives:
@@ -73,7 +72,8 @@ DERIVATIVES: dict[str, Callable[[Array, ModuleType, bool], Derivatives]] = {
     "softplus": _softplus,
     "relu": _relu,
 }
-"""By name: a function of z, its array library, and whether σ'' is wanted too.
+"""By name: a function of z, its array library, and whether σ'' is wanted too. It may overwrite z,
+which costs less than another array.
 
 ReLU's first derivative at 0 is taken to be 0 and its second derivative, zero almost everywhere, to
 be 0 everywhere.

@@ -152,33 +152,39 @@ class Group(NamedTuple):
     states: list[State]
 
 
+def layer_inputs(problem: Problem, M: Array, a: Array, ones: Array | None) -> Array:
+    """Return M a, shape (..., units, c), above the row ``ones`` that a layer's biases multiply."""
+    if ones is None:
+        return M @ a
+    xp, shape = problem.xp, (*M.shape[:-2], M.shape[-2] + 1, a.shape[-1])
+    both = xp.empty(shape, dtype=xp.float64, device=problem.device)
+    both[..., -1:, :] = ones
+    if xp is np:
+        np.matmul(M, a, out=both[..., :-1, :])
+    else:
+        both[..., :-1, :] = M @ a
+    return both
+
+
 def forward_backward(
     problem: Problem, W: list[Array], samples: Samples, second: bool
-) -> tuple[Array, list[Array], State]:
-    """Return loss and gradient in each [W b] summed over a chunk, and the state there.
-
-    Without ``second`` the state lacks σ'', and is of no use but to be dropped.
-    """
+) -> tuple[Array, list[Array], State | None]:
+    """Return loss and gradient in each [W b] summed over a chunk, with ``second`` the state too."""
     xp, widths, transpose = problem.xp, problem.net.layers, problem.transpose
-    activation = DERIVATIVES[problem.net.activation]
+    activate = DERIVATIVES[problem.net.activation]
     a, first, curved = [samples.inputs], [], []
-    z = W[0] @ a[0]
-    for M in W[1:]:
-        f, f1, f2 = activation(z, xp, second)
-        if samples.ones is not None:
-            ones = samples.ones
-            if f.ndim > 2:
-                ones = xp.broadcast_to(ones, (*f.shape[:-2], *ones.shape))
-            f = xp.concat([f, ones], axis=-2)
-        a.append(f)
+    for units, M in zip(widths[1:], W[:-1], strict=False):
+        z = layer_inputs(problem, M, a[-1], samples.ones)
+        z_units = z[..., :units, :]
+        f, f1, f2 = activate(z_units, xp, second)
+        if f is not z_units:
+            z_units[...] = f
+        a.append(z)
         first.append(f1)
         curved.append(f2)
-        z = M @ f
-    value, d, output = problem.loss(z, samples.targets)
-    if second and problem.by_moments:
-        output = a[-1] @ transpose(a[-1])
+    value, d, output = problem.loss(W[-1] @ a[-1], samples.targets)
     # backward: δ = ∂f/∂z, and e = Wᵀδ = ∂f/∂σ below
-    delta = [d]
+    delta, gradient = [d], [d @ transpose(a[-1])]
     for layer in range(len(W) - 1, 0, -1):
         e = transpose(W[layer][..., : widths[layer]]) @ d
         if second:
@@ -186,7 +192,11 @@ def forward_backward(
         e *= first[layer - 1]
         d = e
         delta.insert(0, d)
-    gradient = [d @ transpose(x) for d, x in zip(delta, a, strict=True)]
+        gradient.insert(0, d @ transpose(a[layer - 1]))
+    if not second:
+        return value, gradient, None
+    if problem.by_moments:
+        output = a[-1] @ transpose(a[-1])
     return value, gradient, State(a, delta, first, curved, output)
 
 
@@ -263,7 +273,7 @@ def evaluate(problem: Problem, theta: Array, second: bool) -> tuple[Array, Array
             f, g, state = forward_backward(problem, W, samples, second)
             value = value + f
             sums = add_to(sums, g)
-            if second:
+            if state is not None:
                 states.append(state)
         penalty, ridge = problem.penalty(here)
         gradient = problem.flatten(sums)

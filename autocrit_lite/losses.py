@@ -21,10 +21,13 @@ class SquaredError:
         self.xp = xp
 
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        """Return the sum over samples (...), the gradient in z, and what ``curvature`` needs."""
-        r = z - y
-        flat = self.xp.reshape(r, (*r.shape[:-2], -1))
-        return 0.5 * self.xp.vecdot(flat, flat), r, r
+        """Return the sum over samples (...), the gradient in z, and what ``curvature`` needs.
+
+        The residuals that are both overwrite z.
+        """
+        z -= y
+        flat = self.xp.reshape(z, (*z.shape[:-2], -1))
+        return 0.5 * self.xp.vecdot(flat, flat), z, z
 
     def curvature(self, output: Array, zdot: Array) -> Array:
         """Return the second derivative in z times ``zdot``."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from array_api_compat import device
+
 from .checks import Array, array_namespace
 
 
@@ -25,16 +27,21 @@ def in_chunks(X: Array, Y: Array, ones: Array | None, size: int) -> list[Samples
     ``ones`` is a column (N, 1) for the biases, or None. The chunks hold copies, not views.
     """
     xp = array_namespace(X, Y)
-    n_samples = X.shape[0]
+    n_samples, n_inputs = X.shape
     n_chunks = -(-n_samples // size)
     length = -(-n_samples // n_chunks)
     chunks = []
     for start in range(0, n_samples, length):
         rows = slice(start, min(start + length, n_samples))
-        parts = [X[rows, :]] if ones is None else [X[rows, :], ones[rows, :]]
-        inputs = xp.concat([xp.matrix_transpose(part) for part in parts], axis=0)
-        targets = xp.asarray(xp.matrix_transpose(Y[rows, :]), copy=True)
-        chunks.append(Samples(inputs, targets, None if ones is None else inputs[-1:, :]))
+        stop = rows.stop - start
+        # new arrays: a copy of a transpose would keep its order, samples apart
+        inputs = xp.empty((n_inputs + (ones is not None), stop), dtype=X.dtype, device=device(X))
+        inputs[:n_inputs, :] = xp.matrix_transpose(X[rows, :])
+        targets = xp.empty((Y.shape[1], stop), dtype=Y.dtype, device=device(X))
+        targets[...] = xp.matrix_transpose(Y[rows, :])
+        if ones is not None:
+            inputs[n_inputs:, :] = xp.matrix_transpose(ones[rows, :])
+        chunks.append(Samples(inputs, targets, None if ones is None else inputs[n_inputs:, :]))
     return chunks
 
 

@@ -204,6 +204,19 @@ def test_compression_of_a_linear_network_changes_rounding_only(layers, bias, tar
     assert error(a.gauss_newton(), b.gauss_newton()) < 1e-13
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_samples_of_a_chunk_lie_side_by_side(bias, order):
+    # else every pass over them takes up to twice as long
+    X, Y = (np.asarray(np.ones((50, n)), order=order) for n in (3, 2))
+    objective = NetworkObjective(MLP((3, 4, 2), bias=bias), X, Y, chunk_size=20)
+    chunks = objective._problem.chunks
+    assert [chunk.inputs.shape for chunk in chunks] == [(3 + bias, 17)] * 2 + [(3 + bias, 16)]
+    for chunk in chunks:
+        assert chunk.inputs.flags.c_contiguous
+        assert chunk.targets.flags.c_contiguous
+
+
 def test_few_samples_are_not_compressed():
     net = MLP((6, 3, 6), "linear", bias=True)
     X = np.random.default_rng(0).normal(size=(7, 6))
