@@ -257,6 +257,7 @@ def autograd_keeping_memory(problem):
 
 PEERS = {
     "autocrit_lite": autocrit_lite,
+    "threads in BLAS": autocrit_lite,
     "without compression": of_linear_network(compress=False),
     "64 points": of_linear_network(points=64),
     "64 points without compression": of_linear_network(points=64, compress=False),
