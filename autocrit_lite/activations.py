@@ -26,10 +26,13 @@ def _linear(z: Array, xp: ModuleType, second: bool) -> Derivatives:
 
 
 def _swish(z: Array, xp: ModuleType, second: bool) -> Derivatives:
-    s = sigmoid(z, xp)
+    # u = 1 / (1 + exp z) and s = 1 − u, so that there is no pass for −z; where exp z overflows,
+    # u is the 0 that it should be. σ' = s + σu and σ'' = u (s − sσ + σ')
+    u = xp.exp(z)
+    u += 1.0
+    u = 1.0 / u
+    s = 1.0 - u
     z *= s
-    # σ' = s + σu and σ'' = u (s − sσ + σ') with u = 1 − s
-    u = 1.0 - s
     if not second:
         u *= z
         u += s

@@ -191,8 +191,9 @@ def forward_backward(
             curved[layer - 1] *= e
         e *= first[layer - 1]
         d = e
-        delta.insert(0, d)
         gradient.insert(0, d @ transpose(a[layer - 1]))
+        if second:
+            delta.insert(0, d)
     if not second:
         return value, gradient, None
     if problem.by_moments:

@@ -96,15 +96,25 @@ def compression(found):
 
 
 def floor(found):
-    """Return a sentence on the matrix-product floor of the dense Hessian of Fig. 3's network."""
+    """Return sentences on what the arithmetic alone takes for Fig. 3's network."""
     ours = found.get((THREADED, FIG_3), found["autocrit_lite", FIG_3])
     rate = 1024**3 / ours["matrix product"][0]  # multiply-adds a second
     least = 1.5 * 10_000 * 552**2 / rate
     dense, _ = ours["Hessian"]
+    # once each for the outputs and the gradient, and for what goes back to the hidden layers
+    problem = next(problem for problem in PROBLEMS if problem.name == FIG_3)
+    hidden, n = problem.layers[1:-1], len(problem.data[2])
+    back = sum(p * q for p, q in zip(hidden, problem.layers[2:], strict=True))
+    products = problem.n_samples * (2 * n + back) / rate
+    swishes = problem.n_samples * sum(hidden) * ours["exponentials"][0] / 40_000
+    gradient, _ = ours["gradient"]
     return (
         f"A product of two 1024 × 1024 matrices ran at {2e-9 * rate:.1f} GFLOP/s, at which "
         f"1.5·N·n² multiply-adds of the network {FIG_3} take {1e3 * least:.0f} ms; its Hessian "
-        f"took {1e3 * dense:.0f} ms, {dense / least:.2f} times that."
+        f"took {1e3 * dense:.0f} ms, {dense / least:.2f} times that. The matrix products of its "
+        f"gradient take {1e3 * products:.2f} ms at that rate, and exp once for each hidden unit "
+        f"and sample {1e3 * swishes:.2f} ms; the gradient took {1e3 * gradient:.2f} ms, "
+        f"{gradient / (products + swishes):.2f} times both."
     )
 
 
