@@ -300,12 +300,12 @@ def seconds(call):
     return np.asarray(result), min(times[1:] or times)
 
 
-def main(name, problem):
-    """Print, for each operation of a peer, its seconds and v·g or v·Hv, as JSON."""
+def main(name, problem, *operations):
+    """Print, for some operations of a peer, their seconds and v·g or v·Hv, as JSON."""
     calls = PEERS[name](problem)
     *_, v = problem.data
     found = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         if operation in calls:
             result, time = seconds(calls[operation])
             while result.shape[:1] != v.shape:
@@ -318,4 +318,5 @@ def main(name, problem):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], next(problem for problem in PROBLEMS if problem.name == sys.argv[2]))
+    _, peer, network_name, *names = sys.argv
+    main(peer, next(problem for problem in PROBLEMS if problem.name == network_name), *names)
