@@ -123,6 +123,8 @@ def test_a_section_that_fails_says_why():
     assert "Error" in line["text"]
 
 
+# torch.func's own, when it is first used
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["JAX", "PyTorch"])
 def test_peers_compute_the_same(name):
     pytest.importorskip({"JAX": "jax", "PyTorch": "torch"}[name])
