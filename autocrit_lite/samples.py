@@ -33,11 +33,11 @@ def in_chunks(X: Array, Y: Array, ones: Array | None, size: int) -> list[Samples
     chunks = []
     for start in range(0, n_samples, length):
         rows = slice(start, min(start + length, n_samples))
-        stop = rows.stop - start
+        count = rows.stop - start
         # new arrays: a copy of a transpose would keep its order, samples apart
-        inputs = xp.empty((n_inputs + (ones is not None), stop), dtype=X.dtype, device=device(X))
+        inputs = xp.empty((n_inputs + (ones is not None), count), dtype=X.dtype, device=device(X))
         inputs[:n_inputs, :] = xp.matrix_transpose(X[rows, :])
-        targets = xp.empty((Y.shape[1], stop), dtype=Y.dtype, device=device(X))
+        targets = xp.empty((Y.shape[1], count), dtype=Y.dtype, device=device(X))
         targets[...] = xp.matrix_transpose(Y[rows, :])
         if ones is not None:
             inputs[n_inputs:, :] = xp.matrix_transpose(ones[rows, :])

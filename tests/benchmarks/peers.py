@@ -57,6 +57,8 @@ PROBLEMS = [
 ]
 
 OPERATIONS = ("gradient", "product", "Hessian")
+EXPONENTIALS = 40_000
+"""How many numbers ``exponentials`` is timed on: a layer's units times samples of a chunk."""
 COLUMNS = 64
 """Columns of a Hessian at once, where a peer lets its user choose: all take many gigabytes."""
 
@@ -313,7 +315,7 @@ def main(name, problem, *operations):
             checksum = v @ result @ v if result.ndim == 2 else v @ result
             found[operation] = [time, float(checksum)]
     found["matrix product"] = [seconds(matrix_product(1024))[1], None]
-    found["exponentials"] = [seconds(exponentials(40_000))[1], None]
+    found["exponentials"] = [seconds(exponentials(EXPONENTIALS))[1], None]
     print(json.dumps(found))
 
 
