@@ -12,7 +12,7 @@ export MPLBACKEND ?= Agg
 # Debian's package "chromium"; the browser tests bring no browser of their own.
 export CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help reproduce test test-slow test-browser lint format bench bench-gpu lab book audit lock clean
+.PHONY: help reproduce test test-slow test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
 
 help:
 	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims table"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow     the tests that take minutes"
 	@echo "make test-browser  every notebook in JupyterLab, and the book, in Chromium"
 	@echo "make bench         timings against autograd, JAX and PyTorch, into figures/benchmarks.md"
+	@echo "make test-gpu      that a GPU finds what the CPU finds"
 	@echo "make bench-gpu     the same on a GPU, with whole iterations and Fig. 3, into figures/benchmarks_gpu.md"
 	@echo "make lab           the notebooks in JupyterLab"
 	@echo "make book          the notebooks and the reference as pages to browse, build/book/html/index.html"
@@ -86,10 +87,14 @@ test-browser: .venv/browser book
 bench: .venv/bench
 	$(BIN)/python tests/benchmarks/write_table.py
 
-# For CUDA 12; where CuPy is there for another version, run the program itself.
+# GPU=gpu-cuda13 for CUDA 13
+GPU ?= gpu
 .venv/gpu: .venv/installed
-	$(BIN)/python -m pip install --quiet -e ".[gpu]"
+	$(BIN)/python -m pip install --quiet -e ".[$(GPU)]"
 	touch $@
+
+test-gpu: .venv/gpu
+	$(BIN)/python tests/gpu.py
 
 bench-gpu: .venv/gpu
 	$(BIN)/python tests/benchmarks/write_gpu_table.py

@@ -15,11 +15,14 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import is_cupy_namespace
 
 from .activations import DERIVATIVES
 from .checks import Array, float_array
 from .dense_hessian import DenseCurvature, Pairs, unordered_pairs
+from .devices import fused
 from .losses import CrossEntropy, SquaredError
+from .matmul import Product, matmul_of
 from .networks import MLP
 from .samples import Samples
 
@@ -94,6 +97,16 @@ class Problem:
         return attrgetter("mT") if self.xp is np else self.xp.matrix_transpose
 
     @cached_property
+    def matmul(self) -> Product:
+        """Return the product of stacks of matrices, which may be written or added to an array."""
+        return matmul_of(self.xp)
+
+    @cached_property
+    def curve(self) -> Callable[[Array, Array, Array, Array], Array]:
+        """Return δ̇ = σ'∘ė + σ''∘e∘ż of ė, σ', ż and σ''∘e; ė and ż may be overwritten."""
+        return fused(_curve) if is_cupy_namespace(self.xp) else _curve_in_place
+
+    @cached_property
     def n_samples(self) -> int:
         """How many samples there are, after compression."""
         return sum(samples.targets.shape[-1] for samples in self.chunks)
@@ -152,17 +165,25 @@ class Group(NamedTuple):
     states: list[State]
 
 
+def _curve(edot: Array, first: Array, zdot: Array, second: Array) -> Array:
+    return first * edot + second * zdot
+
+
+def _curve_in_place(edot: Array, first: Array, zdot: Array, second: Array) -> Array:
+    edot *= first
+    zdot *= second
+    edot += zdot
+    return edot
+
+
 def layer_inputs(problem: Problem, M: Array, a: Array, ones: Array | None) -> Array:
     """Return M a, shape (..., units, c), above the row ``ones`` that a layer's biases multiply."""
     if ones is None:
-        return M @ a
+        return problem.matmul(M, a)
     xp, shape = problem.xp, (*M.shape[:-2], M.shape[-2] + 1, a.shape[-1])
     both = xp.empty(shape, dtype=xp.float64, device=problem.device)
     both[..., -1:, :] = ones
-    if xp is np:
-        np.matmul(M, a, out=both[..., :-1, :])
-    else:
-        both[..., :-1, :] = M @ a
+    problem.matmul(M, a, both[..., :-1, :])
     return both
 
 
@@ -171,6 +192,7 @@ def forward_backward(
 ) -> tuple[Array, list[Array], State | None]:
     """Return loss and gradient in each [W b] summed over a chunk, with ``second`` the state too."""
     xp, widths, transpose = problem.xp, problem.net.layers, problem.transpose
+    matmul = problem.matmul
     activate = DERIVATIVES[problem.net.activation]
     a, first, curved = [samples.inputs], [], []
     for units, M in zip(widths[1:], W[:-1], strict=False):
@@ -182,22 +204,22 @@ def forward_backward(
         a.append(z)
         first.append(f1)
         curved.append(f2)
-    value, d, output = problem.loss(W[-1] @ a[-1], samples.targets)
+    value, d, output = problem.loss(matmul(W[-1], a[-1]), samples.targets)
     # backward: δ = ∂f/∂z, and e = Wᵀδ = ∂f/∂σ below
-    delta, gradient = [d], [d @ transpose(a[-1])]
+    delta, gradient = [d], [matmul(d, transpose(a[-1]))]
     for layer in range(len(W) - 1, 0, -1):
-        e = transpose(W[layer][..., : widths[layer]]) @ d
+        e = matmul(transpose(W[layer][..., : widths[layer]]), d)
         if second:
             curved[layer - 1] *= e
         e *= first[layer - 1]
         d = e
-        gradient.insert(0, d @ transpose(a[layer - 1]))
+        gradient.insert(0, matmul(d, transpose(a[layer - 1])))
         if second:
             delta.insert(0, d)
     if not second:
         return value, gradient, None
     if problem.by_moments:
-        output = a[-1] @ transpose(a[-1])
+        output = matmul(a[-1], transpose(a[-1]))
     return value, gradient, State(a, delta, first, curved, output)
 
 
@@ -209,15 +231,15 @@ def tangent_passes(
     This is the R-operator of Pearlmutter (1994). Without ``exact`` it keeps the Gauss-Newton part
     alone: the network is taken to be linear in θ.
     """
-    transpose, last = problem.transpose, len(W) - 1
+    matmul, transpose, last = problem.matmul, problem.transpose, len(W) - 1
     weights = [M[..., :n_in] for M, n_in in zip(W, problem.net.layers, strict=False)]
     # forward: ż = V a + W ȧ and ȧ = σ'∘ż
     zdots: list[Array] = []
     adots: list[Array] = []
     for layer in range(last if problem.by_moments else last + 1):
-        zdot = V[layer] @ state.a[layer]
+        zdot = matmul(V[layer], state.a[layer])
         if layer:
-            zdot += weights[layer] @ adots[-1]
+            matmul(weights[layer], adots[-1], zdot, True)
         zdots.append(zdot)
         if layer < last:
             adots.append(state.first[layer] * zdot)
@@ -229,26 +251,25 @@ def tangent_passes(
         if layer == last and problem.by_moments:
             # δ̇ = ż = V a + W ȧ, which need not be formed
             a_T = transpose(state.a[last])
-            G = V[last] @ state.output + weights[last] @ (adots[-1] @ a_T)
-            edot = (W_T @ V[last]) @ state.a[last]
-            edot += (W_T @ weights[last]) @ adots[-1]
+            G = matmul(V[last], state.output)
+            matmul(weights[last], matmul(adots[-1], a_T), G, True)
+            edot = matmul(matmul(W_T, V[last]), state.a[last])
+            matmul(matmul(W_T, weights[last]), adots[-1], edot, True)
         else:
             if layer == last:
                 ddot = problem.loss.curvature(state.output, zdots[last])
+            elif exact:
+                ddot = problem.curve(edot, state.first[layer], zdots[layer], state.second[layer])
             else:
-                # δ̇ = σ'∘ė + σ''∘e∘ż
                 ddot = edot
                 ddot *= state.first[layer]
-                if exact:
-                    zdots[layer] *= state.second[layer]
-                    ddot += zdots[layer]
-            G = ddot @ transpose(state.a[layer])
+            G = matmul(ddot, transpose(state.a[layer]))
             if layer:
-                edot = W_T @ ddot
+                edot = matmul(W_T, ddot)
         if exact and layer:
             n_in = weights[layer].shape[-1]
-            G[..., :n_in] += state.delta[layer] @ transpose(adots[layer - 1])
-            edot += transpose(V[layer][..., :n_in]) @ state.delta[layer]
+            matmul(state.delta[layer], transpose(adots[layer - 1]), G[..., :n_in], True)
+            matmul(transpose(V[layer][..., :n_in]), state.delta[layer], edot, True)
         product.insert(0, G)
     return product
 

@@ -142,7 +142,9 @@ class DenseCurvature:
     def apply(self, W: Array, x: Array) -> Array:
         """Return W x, (..., out, m, c), of x (..., in, m, c), in one matrix product."""
         flat = self.xp.reshape(x, (*x.shape[:-2], -1))
-        return self.xp.reshape(W @ flat, (*x.shape[:-3], W.shape[-2], *x.shape[-2:]))
+        return self.xp.reshape(
+            self.problem.matmul(W, flat), (*x.shape[:-3], W.shape[-2], *x.shape[-2:])
+        )
 
     def merge(self, x: Array, copy: bool | None = None) -> Array:
         """Return x (..., i, j, c) with the indices i and j as one, (..., i·j, c)."""
@@ -189,7 +191,7 @@ class DenseCurvature:
                 (*left.shape[:-1], n_columns), dtype=self.xp.float64, device=self.problem.device
             )
         for where, slab in slabs:
-            blocks[key][..., where] += left @ self.xp.matrix_transpose(slab)
+            self.problem.matmul(left, self.xp.matrix_transpose(slab), blocks[key][..., where], True)
 
     def place(self, H: Array) -> None:
         """Write the scaled sums into the dense matrices H (..., n, n)."""

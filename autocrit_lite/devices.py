@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ samples hold for a moment is bounded by itself (``objectives.CACHE``), and takes
 
 NEEDED = (
     "the device 'gpu' needs an NVIDIA GPU with its driver, and CuPy for the driver's CUDA version: "
-    "pip install autocrit-lite[gpu] brings the one for CUDA 12"
+    "pip install autocrit-lite[gpu] brings the one for CUDA 12, [gpu-cuda13] the one for CUDA 13"
 )
 
 
@@ -99,6 +100,15 @@ def to_numpy(x: T) -> T:
         return x
     there: Any = x
     return there.get() if is_cupy_array(x) else np.from_dlpack(there)  # type: ignore[return-value]
+
+
+@cache
+def fused(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return an elementwise function of CuPy arrays as one kernel in place of one for each step."""
+    import cupy
+
+    kernel: Callable[..., Array] = cupy.fuse(function)
+    return kernel
 
 
 def how_many_fit(bytes_each: int) -> int:

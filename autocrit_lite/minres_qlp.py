@@ -17,6 +17,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from .checks import Array, array_namespace, float_array, integer, number
+from .minres_qlp_cuda import kernel_pass
 from .minres_qlp_pass import (
     KEEP_BASIS_UP_TO,
     RUNNING,
@@ -296,7 +297,9 @@ def solve(
         P, b = take_rows(rows, P), take_rows(rows, b)
         how = Settings(limits.acondlim, limits.trancond, first)
         watch = log.watch(m, P, done.x, callback) if history or callback is not None else None
-        got, calls = run_pass(A, M, P.rhs, next_task(m, P, limits, first), how, watch)
+        task = next_task(m, P, limits, first)
+        found = kernel_pass(A, P.rhs, task, how) if M is None and watch is None else None
+        got, calls = found or run_pass(A, M, P.rhs, task, how, watch)
         P = judge(m, A, M, b, P, got, limits)
         done = Progress(*(m.put(a, p) for a, p in zip(done, P, strict=True)))
         products, first = products + calls + 2, False

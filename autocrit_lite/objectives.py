@@ -229,8 +229,8 @@ class NetworkObjective:
         second moments, which changes nothing but rounding. On by default, since it only saves time.
     chunk_size : int or None
         How many samples go through the network together. Changes nothing but rounding. By default
-        so many that a layer's temporary arrays stay in a core's cache, or 128 times as many for
-        arrays of another library than NumPy: chosen by us; on CPUs by measurement.
+        so many that a layer's temporary arrays stay in a core's cache, or 512 times as many for
+        arrays of another library than NumPy: chosen by us, by measurement.
 
     Attributes
     ----------
@@ -312,7 +312,7 @@ class NetworkObjective:
         linear = net.activation == "linear" and loss == "mse"
         if compress and linear and n_samples > net.layers[0] + net.bias:
             X, Y, ones, constant = compressed(X, Y, ones)
-        budget = CACHE if is_numpy_array(X) else 128 * CACHE
+        budget = CACHE if is_numpy_array(X) else 512 * CACHE
         if chunk_size is None:
             chunk_size = max(256, budget // (3 * max(net.layers[1:])))
         self.net = net

@@ -41,9 +41,9 @@ class NewtonState(SearchState):
 class NewtonMR:
     """The finder behind ``newton_mr``, to be run by ``driver.find``.
 
-    On a device, an iteration of a batch waits for it once in each iteration of the solver and for
-    each trial point, up to 6 times more where systems end, and about 15 times beside that: as
-    often for few runs as for many.
+    On a device, an iteration of a batch waits for it once for each trial point and about 15 times
+    beside that, and also, unless a GPU solves dense systems, once in each iteration of the solver
+    and up to 6 times where systems end: as often for few runs as for many.
     """
 
     search: ResidualSearch

@@ -1,6 +1,7 @@
 """The GPU benchmark's program, at tiny sizes, with strict arrays in place of a GPU's."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import array_api_strict
 import numpy as np
@@ -141,3 +142,14 @@ def test_peers_compute_the_same(name):
     found = list(gpu_sections.curvature(machine, SCALE, theirs, name))
     assert len(found) == len(OPERATIONS) * len(SCALE.batches)
     assert not [line for line in found if "text" in line]
+
+
+def test_the_readme_has_the_summary_of_what_was_measured(tmp_path):
+    root = write_gpu_table.ROOT
+    for name in ("README.md", "figures/benchmarks_gpu.json"):
+        (tmp_path / Path(name).name).write_text((root / name).read_text())
+    readme = tmp_path / "README.md"
+    assert write_gpu_table.main(["--out", str(tmp_path), "--update", str(readme)]) == 0
+    assert readme.read_text() == (root / "README.md").read_text()
+    rows = readme.read_text().split(write_gpu_table.BEGIN)[1].split("\n")
+    assert sum(row.startswith("| Dense Hessian") for row in rows) == 1

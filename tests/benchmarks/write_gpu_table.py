@@ -33,15 +33,15 @@ JOBS = [
     ("check", OURS),
     ("ceilings", OURS),
     ("curvature", OURS),
-    ("spectrum", OURS),
     ("figure", OURS),
-    ("eigenproblems", OURS),
-    ("cpu", "one core"),
-    ("cpu", "all cores"),
+    ("spectrum", OURS),
     ("peers", "JAX"),
     ("peers", "PyTorch"),
+    ("cpu", "one core"),
+    ("cpu", "all cores"),
+    ("eigenproblems", OURS),
 ]
-"""Sections with their columns, in the order in which they are measured."""
+"""Sections with their columns, in the order in which they are measured: what matters most first."""
 MODULES = {"JAX": "jax", "PyTorch": "torch"}
 LIBRARIES = ("numpy", "array-api-compat", "jax", "jaxlib", "torch")
 SECONDS = 540.0
@@ -54,7 +54,8 @@ Times on one GPU beside those of its machine's processor, all in float64, on the
 data of Frye et al. 2021, Fig. 3 (16-8-16-16 swish, n = 552, N = 10,000), from the starts of that
 figure. A time is that of the fastest repetition after a first one, with the device waited for. The
 columns JAX and PyTorch have their derivatives on the same GPU; in iterations of Newton-MR these go
-into this package's solver and finder. A point is one of a batch of B independent runs.
+into this package's solver and finder. A point is one of a batch of B independent runs. The
+sections are measured one after the other, and may be on different machines of one kind.
 """
 
 
@@ -158,13 +159,53 @@ class Report:
     def remarks(self, table, rate, copy):
         """Yield what follows from a table's numbers."""
         flops, kept = least()
-        if table == "Hessian" and rate:
-            yield f"\nAt the matrix product's rate the 3·N·n² operations take {us(flops / rate)}."
-        if table == "product" and copy:
-            yield f"\nAt the copy's rate what a point keeps is read in {us(kept / copy)}."
+        ours = [x["seconds"] for x in self.lines(table) if x["column"] == OURS and "seconds" in x]
+        floor = {"Hessian": rate and flops / rate, "product": copy and kept / copy}.get(table)
+        what = {
+            "Hessian": "At the matrix product's rate the 3·N·n² operations take",
+            "product": "At the copy's rate what a point keeps is read in",
+        }
+        if floor and ours:
+            times = f"{min(ours) / floor:.3g} times that"
+            yield f"\n{what[table]} {us(floor)}; at best it takes {times}."
         if table in OPERATIONS:
             yield from pays(table, self.lines(table))
 
+    def summary(self, count=100):
+        """Yield a table of the times for a point of ``count``, and the two large computations."""
+        flops, kept = least()
+        rate, copy = (self.value("ceilings", row) for row in ("matrix product", "copy"))
+        floors = {"Hessian": rate and flops / rate, "product": copy and kept / copy}
+        yield f"| for a point, B = {count} | GPU | one core | all cores | JAX | PyTorch | floor |"
+        yield "|---|---:|---:|---:|---:|---:|---:|"
+        for table in OPERATIONS:
+            lines = [x for x in self.lines(table) if "seconds" in x]
+            at = {x["column"]: x["seconds"] for x in lines if x["row"] == count}
+            cores = {x["column"]: x["seconds"] for x in lines if x["column"].endswith("cores")}
+            one = [x["seconds"] for x in lines if x["column"] == "one core"]
+            others = [min(one, default=None), min(cores.values(), default=None)]
+            others += [at.get("JAX"), at.get("PyTorch"), floors.get(table)]
+            ratios = [f"{time / at[OURS]:.3g} ×" if time and OURS in at else "" for time in others]
+            yield f"| {TITLES[table].split(',')[0]} | {us(at[OURS])} | {' | '.join(ratios)} |"
+        yield ""
+        for name, column in (("figure", "seconds"), ("spectrum", "both")):
+            for line in self.lines(name):
+                if line["column"] == column:
+                    yield f"{TITLES[name]}, {line['row']}: {cell(line)}."
+        yield f"\nMeasured {self.found['date']}: {self.found['machine'].split(';')[0]}."
+
+
+def update(path, report):
+    """Write the summary between its two marks in a text."""
+    text = path.read_text()
+    before, rest = text.split(BEGIN)
+    path.write_text(
+        before + BEGIN + "\n" + "\n".join(report.summary()) + "\n" + END + rest.split(END)[1]
+    )
+
+
+BEGIN = "<!-- gpu: written by `python tests/benchmarks/write_gpu_table.py --update README.md` -->"
+END = "<!-- end of gpu -->"
 
 TITLES = {
     "check": "Relative differences from the CPU's results",
@@ -202,7 +243,7 @@ def cell(line):
 
 def grid(lines):
     """Yield lines as a table in Markdown, rows and columns in the order in which they came."""
-    columns = list(dict.fromkeys(line["column"] for line in lines))
+    columns = sorted(dict.fromkeys(line["column"] for line in lines), key=OURS.__ne__)
     rows = list(dict.fromkeys(line["row"] for line in lines))
     rows = sorted(rows) if all(isinstance(row, int) for row in rows) else rows
     cells = {(line["row"], line["column"]): cell(line) for line in lines}
@@ -221,6 +262,13 @@ def pays(operation, lines):
         faster = sorted(count for count, time in ours.items() if best and time < best)
         where = f"from B = {faster[0]} on" if faster else "at none of these B"
         yield f"\nThe GPU is faster than {column} at its best {where}."
+    for column in MODULES:
+        theirs = {x["row"]: x["seconds"] for x in lines if x["column"] == column and "seconds" in x}
+        ratios = [
+            f"{theirs[count] / ours[count]:.3g} (B = {count})" for count in theirs if count in ours
+        ]
+        if ratios:
+            yield f"\nTime of {column} over that of this package: {', '.join(ratios)}."
     times = [x["seconds"] for x in lines if x["column"] == "one core" and "seconds" in x]
     if times and ours:
         ratio = min(times) / min(ours.values())
@@ -234,7 +282,14 @@ def main(arguments=None):
     parser.add_argument("--sections", nargs="+", choices=sections, default=sections)
     parser.add_argument("--out", type=Path, default=ROOT / "figures", help="a folder")
     parser.add_argument("--limit", type=float, default=SECONDS, help="seconds for a section")
+    parser.add_argument(
+        "--update", type=Path, help="a text to put the summary in; measures nothing"
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.update:
+        before = json.loads((parsed.out / "benchmarks_gpu.json").read_text())
+        update(parsed.update, Report(parsed.out, before["machine"]))
+        return 0
     try:
         require_device("gpu")
     except RuntimeError as error:
