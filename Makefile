@@ -1,10 +1,16 @@
-# Everything runs in .venv, which is made from requirements.lock.
+# Everything runs in an environment made from requirements.lock: .venv, or .venv-3.13 and the like
+# where PYTHON is named, so that Pythons do not overwrite one another's.
 PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
+VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
 WORKERS ?= 2
 PROFILE ?= quick
 OUT ?= build
 
-BIN := .venv/bin
+BIN := $(VENV)/bin
 # One BLAS thread for each process beats threads inside BLAS at these matrix sizes.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -12,11 +18,13 @@ export MPLBACKEND ?= Agg
 # Debian's package "chromium"; the browser tests bring no browser of their own.
 export CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help reproduce test test-slow test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
+.PHONY: help reproduce test test-portable test-oldest test-slow test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
 
 help:
 	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims table"
 	@echo "make test          lint, types, pytest, nbval"
+	@echo "make test-portable the suite and the notebooks on every BLAS kernel that this processor can run"
+	@echo "make test-oldest   the same with the oldest dependencies that are allowed"
 	@echo "make test-slow     the tests that take minutes"
 	@echo "make test-browser  every notebook in JupyterLab, and the book, in Chromium"
 	@echo "make bench         timings against autograd, JAX and PyTorch, into figures/benchmarks.md"
@@ -29,22 +37,22 @@ help:
 	@echo "make clean         remove build/ and the caches"
 	@echo "make lock          resolve requirements.lock anew from pyproject.toml"
 
-.venv/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autocrit_lite needs Python 3.11 or newer; set PYTHON=")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-reproduce: .venv/installed
+reproduce: $(VENV)/installed
 	$(BIN)/autocrit-lite reproduce --profile $(PROFILE) --out $(OUT)
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/installed
+format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -55,48 +63,67 @@ test: lint
 	$(BIN)/pytest --doctest-modules -p no:randomly -q autocrit_lite
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) tests
 
-test-slow: .venv/installed
+# SEEDS random orders of the tests on each; EACH="--kernels Haswell --threads 1" and the like narrow it.
+SEEDS ?= 1
+test-portable: $(VENV)/installed
+	$(BIN)/python tests/portable.py --seeds $(SEEDS) --workers $(WORKERS) $(EACH)
+
+# The oldest version of each direct dependency that pyproject.toml allows, on the oldest Python.
+OLDEST ?= python3.11
+build/oldest/installed: pyproject.toml
+	$(OLDEST) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet uv
+	build/oldest/bin/uv pip compile --quiet --resolution lowest-direct --no-header --no-annotate \
+	    --no-emit-index-url --extra dev --extra dask pyproject.toml -o build/oldest/requirements.txt
+	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python -r build/oldest/requirements.txt
+	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python --no-deps --no-build-isolation -e .
+	touch $@
+
+test-oldest: build/oldest/installed
+	build/oldest/bin/python tests/portable.py --seeds $(SEEDS) --workers $(WORKERS) --kernels this $(EACH)
+
+test-slow: $(VENV)/installed
 	$(BIN)/pytest -m slow tests
 
-lab: .venv/installed
+lab: $(VENV)/installed
 	env -u MPLBACKEND $(BIN)/jupyter lab notebooks
 
-.venv/book: .venv/installed requirements-book.txt
+$(VENV)/book: $(VENV)/installed requirements-book.txt
 	$(BIN)/python -m pip install --quiet -r requirements-book.txt
 	touch $@
 
 # Warnings are errors; the notebooks are shown as they are committed, not executed.
-book: .venv/book
+book: $(VENV)/book
 	rm -rf build/book
 	COLUMNS=88 $(BIN)/python docs/stage.py build/book/source
 	$(BIN)/sphinx-build -W --keep-going -q -d build/book/doctrees build/book/source build/book/html
 	$(BIN)/python docs/check.py build/book/html
 
-.venv/browser: .venv/installed requirements-browser.txt
+$(VENV)/browser: $(VENV)/installed requirements-browser.txt
 	$(BIN)/python -m pip install --quiet -r requirements-browser.txt
 	touch $@
 
-test-browser: .venv/browser book
+test-browser: $(VENV)/browser book
 	env -u MPLBACKEND $(BIN)/pytest -p no:randomly -p no:cacheprovider -v \
 	    tests/browser/notebooks.py tests/browser/book.py
 
-.venv/bench: .venv/installed requirements-bench.txt
+$(VENV)/bench: $(VENV)/installed requirements-bench.txt
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	touch $@
 
-bench: .venv/bench
+bench: $(VENV)/bench
 	$(BIN)/python tests/benchmarks/write_table.py
 
 # GPU=gpu-cuda13 for CUDA 13
 GPU ?= gpu
-.venv/gpu: .venv/installed
+$(VENV)/gpu: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -e ".[$(GPU)]"
 	touch $@
 
-test-gpu: .venv/gpu
+test-gpu: $(VENV)/gpu
 	$(BIN)/python tests/gpu.py
 
-bench-gpu: .venv/gpu
+bench-gpu: $(VENV)/gpu
 	$(BIN)/python tests/benchmarks/write_gpu_table.py
 
 lock:

@@ -40,7 +40,9 @@ def machine(monkeypatch):
 @pytest.fixture
 def report(tmp_path, monkeypatch):
     monkeypatch.setattr(write_gpu_table, "Scale", lambda: SCALE)
-    return write_gpu_table.Report(tmp_path, "a machine")
+    write_gpu_table.least.cache_clear()
+    yield write_gpu_table.Report(tmp_path, "a machine")
+    write_gpu_table.least.cache_clear()
 
 
 def test_every_section_is_measured_and_shown(machine, report):

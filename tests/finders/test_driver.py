@@ -48,8 +48,10 @@ def starts(objective, count=7, seed=1):
 def test_a_run_does_not_depend_on_its_companions(find):
     objective = saddle(EIGENVALUES, c=0.5)
     theta0 = starts(objective)
-    # not so far that rounding decides what happens
-    options = {"max_iterations": 6, "squared_gradient_tolerance": 1e-12}
+    # not so far that rounding decides what happens: the losses that saddle-free Newton compares
+    # differ by its smallest damping's square times ‖g‖²
+    tolerance = 1e-3 if "saddle_free" in str(find) else 1e-12
+    options = {"max_iterations": 6, "squared_gradient_tolerance": tolerance}
     batch = find(objective, theta0, **options)
     pair = find(objective, theta0[[5, 2]], **options)
     # where a minimum along a line is, is known to the root of the rounding error
@@ -109,7 +111,8 @@ def test_the_trace_of_a_batch():
         np.testing.assert_allclose(trace.value[run, : end + 1], point.value, rtol=1e-12)
         squared = np.sum(point.gradient**2, axis=1)
         found = trace.squared_gradient_norm[run, : end + 1]
-        np.testing.assert_allclose(found, squared, rtol=1e-9, atol=1e-28)
+        # of g, a sum of terms of about 1, rounding leaves some units in the last place of 1
+        np.testing.assert_allclose(np.sqrt(found), np.sqrt(squared), rtol=1e-12, atol=1e-13)
         assert np.isfinite(trace.relative_residual[run, :end]).all()
         assert np.isnan(trace.relative_residual[run, end:]).all()
         if end:
