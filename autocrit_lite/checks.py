@@ -25,25 +25,85 @@ def array_namespace(*arrays: Array) -> Any:
 
 
 def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
-    """Return ``array`` if it holds real float64 numbers, as a NumPy array if it came as a list.
+    """Return real numbers of any kind as float64, as a NumPy array if they came as a list.
+
+    What is float64 already is returned as it is.
 
     Raises
     ------
     TypeError
-        If the numbers are not real floating-point numbers in double precision.
+        If they are no real numbers, or of a kind of array whose values mean something else: masked
+        ones (unless nothing is masked) and ``numpy.matrix``.
     ValueError
         If ``finite`` and one of them is NaN or infinite.
     """
-    if not isinstance(array, np.ndarray) and not is_array_api_obj(array):
-        array = np.asarray(array)
-        if array.dtype == np.float32 or not np.issubdtype(array.dtype, np.floating):
-            raise TypeError(f"{name} must hold float64 numbers, not {array.dtype}")
+    if type(array) is not np.ndarray or array.dtype != np.float64:
+        array = _as_float64(name, array)
     xp = array_namespace(array)
-    if array.dtype != xp.float64:
-        raise TypeError(f"{name} must hold float64 numbers, not {array.dtype}")
     if finite and not bool(xp.all(xp.isfinite(array))):
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
     return array
+
+
+def _as_float64(name: str, array: Array) -> Array:
+    array = plain_array(name, array)
+    xp = array_namespace(array)
+    if array.dtype == xp.float64:
+        return array
+    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+    return xp.astype(array, xp.float64)
+
+
+def plain_array(name: str, array: Array) -> Array:
+    """Return an array without masked values, as a NumPy array if it came as a list.
+
+    Raises
+    ------
+    TypeError
+        If it is none, or a ``numpy.matrix``, whose products are others, or values are masked.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise TypeError(f"{name} must not be a masked array: fill or drop what is masked first")
+        return np.asarray(array.data)
+    if isinstance(array, np.matrix):
+        raise TypeError(f"{name} must be an array, not a numpy.matrix: numpy.asarray makes it one")
+    if isinstance(array, np.ndarray) or is_array_api_obj(array):
+        return array
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array: {error}") from None
+
+
+def read_only(array: Array) -> Array:
+    """Return a view that cannot be written to, for callables of others; NumPy's arrays only."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+LARGEST_SQUARED = 1e140
+"""Numbers between this and its inverse have squares whose sums are numbers of full precision."""
+
+
+def binary_scale(x: Array, axis: int | tuple[int, ...] = -1) -> Array:
+    """Return a power of two near 1 / max |x| over the axes, where squares of x would not do.
+
+    It is 1, which changes nothing, where the maximum is between 1e-140 and 1e140, 0, or not finite.
+    Beyond 2^±1000 it is 2^∓1000.
+    """
+    xp = array_namespace(x)
+    largest = xp.max(xp.abs(x), axis=axis)
+    usual = (largest >= 1.0 / LARGEST_SQUARED) & (largest <= LARGEST_SQUARED)
+    usual = usual | (largest == 0.0) | ~xp.isfinite(largest)
+    if bool(xp.all(usual)):
+        return xp.ones_like(largest)
+    exponent = xp.floor(xp.log2(xp.where(usual, xp.ones_like(largest), largest)))
+    exponent = xp.minimum(xp.maximum(-exponent, -1000.0 + 0.0 * exponent), 1000.0 + 0.0 * exponent)
+    return xp.where(usual, xp.ones_like(largest), 2.0**exponent)
 
 
 def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> Array:

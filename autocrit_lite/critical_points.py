@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj, is_numpy_array
 from scipy.linalg import lapack
 
-from .checks import Array, array_namespace, float_array, number
+from .checks import Array, array_namespace, binary_scale, float_array, number
 from .reasons import Reason
 
 INDEX_TOLERANCE = 1e-5
@@ -314,6 +314,13 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
             f" not {tuple(H.shape)}, {tuple(g.shape)} and {tuple(p.shape)}"
         )
     xp = array_namespace(H, g, p)
+
+    # r, r_H and the ratio stay what they are where H, p and g are multiplied by a, b and ab
+    b = binary_scale(xp.concat([p, g], axis=-1))[..., None]
+    a = binary_scale(H, axis=(-2, -1))[..., None]
+    p, g, H = p * b, g * b * a, H * a[..., None]
+    b = binary_scale(xp.concat([p, g], axis=-1))[..., None]
+    p, g = p * b, g * b
 
     def norm(x: Array, axis: int | tuple[int, int] = -1) -> Array:
         return xp.sqrt(xp.sum(x * x, axis=axis))

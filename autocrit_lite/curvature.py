@@ -8,8 +8,8 @@ leading axes, if any, are those of the points and of the block of vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 from array_api_compat import is_cupy_namespace
 
 from .activations import DERIVATIVES
-from .checks import Array, float_array
+from .checks import Array, array_namespace, float_array
 from .dense_hessian import DenseCurvature, Pairs, unordered_pairs
 from .devices import fused
 from .losses import CrossEntropy, SquaredError
@@ -26,10 +26,17 @@ from .matmul import Product, matmul_of
 from .networks import MLP
 from .samples import Samples
 
-# glibc's malloc gives memory that was freed back to the system, and then has every page of a
-# temporary array faulted in anew, until it has seen a larger block come and go (up to 32 MiB).
-# Without this line the passes below take about twice as long.
-np.empty(31 * 2**20, dtype=np.uint8)
+
+@cache
+def keep_freed_memory() -> None:
+    """Have glibc's malloc keep what is freed.
+
+    It gives that back to the system, and then has every page of a temporary array faulted in anew,
+    until it has seen a larger block come and go (up to 32 MiB). Without this the passes below take
+    about twice as long.
+    """
+    np.empty(31 * 2**20, dtype=np.uint8)
+
 
 quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
@@ -57,6 +64,18 @@ class Problem:
     budget: int
     xp: ModuleType
     device: Any
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields without modules, which cannot be pickled."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "xp"}
+        return kept | {"loss": type(self.loss)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        xp = array_namespace(state["chunks"][0].inputs)
+        vars(self).update(state, xp=xp, loss=state["loss"](xp))
 
     def matrices(self, theta: Array) -> list[Array]:
         """Return [W b], shape (..., out, in + bias), of each layer of theta (..., n)."""

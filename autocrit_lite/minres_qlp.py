@@ -30,6 +30,7 @@ from .minres_qlp_pass import (
     precondition,
     run_pass,
 )
+from .minres_qlp_scaling import out_of_range, rescaled
 from .systems import EPS, Product, Scalar, Systems, product_with, systems_of, take_rows
 
 __all__ = ["MinresQLPResult", "StopReason", "minres_qlp"]
@@ -112,8 +113,8 @@ def minres_qlp(
     """Return the minimum-length solution of (A - shift I) x = b.
 
     A is symmetric, and may be indefinite or singular. If the system has no solution, x is the
-    shortest of the vectors that minimise ‖b - (A - shift I) x‖. Nothing checks the symmetry of A:
-    with another matrix the estimates are worthless, and the recomputed residuals show it
+    shortest of the vectors that minimise ‖b - (A - shift I) x‖. Of operators nothing checks the
+    symmetry: with another A the estimates are worthless, and the recomputed residuals show it
     (``INACCURATE``).
 
     Parameters
@@ -159,7 +160,7 @@ def minres_qlp(
     Raises
     ------
     TypeError, ValueError
-        If an argument is none of the above, or b is not finite.
+        If an argument is none of the above, b is not finite, or an array is not symmetric.
 
     Notes
     -----
@@ -183,7 +184,8 @@ def minres_qlp(
     ``ROUNDING`` says that ‖r‖ ≤ 4√n ε (‖A‖‖x‖ + ‖b‖), or that ‖Ar‖ is at most ‖A‖ times that in the
     least-squares case: what the rounding errors of one product may amount to.
 
-    Norms whose squares overflow or underflow (beyond 1e±150) are not provided for.
+    A system whose norms have no squares (beyond 1e±140) is solved a second time, multiplied by
+    powers of two, which change no digit of x.
 
     References
     ----------
@@ -218,7 +220,14 @@ def minres_qlp(
     A = product_with("A", A, b)._replace(shift=shift_of(shift, b))
     M = None if M is None else product_with("M", M, b)
     with np.errstate(all="ignore"):  # what is not finite gets a stop reason, not a warning
-        return solve(A, M, b, limits, callback, history)
+        result, b_norm = solve(A, M, b, limits, callback, history)
+        if not out_of_range(b_norm, result.A_norm):
+            return result
+
+        def again(A: Product, M: Product | None, b: Array, maxxnorm: float) -> MinresQLPResult:
+            return solve(A, M, b, limits._replace(maxxnorm=maxxnorm), None, history)[0]
+
+        return rescaled(result, A, M, b, limits.maxxnorm, again)
 
 
 def shift_of(shift: Any, b: Array) -> Scalar | None:
@@ -275,8 +284,8 @@ def solve(
     limits: Limits,
     callback: Callable[[Array], object] | None,
     history: bool,
-) -> MinresQLPResult:
-    """Make passes until every system is judged to be done."""
+) -> tuple[MinresQLPResult, Scalar]:
+    """Make passes until every system is judged to be done; also return ‖b‖."""
     m, o, x = systems_of(b), systems_of(b).zero, array_namespace(b).zeros_like(b)
     square, null = precondition(m, M, b)[1], m.zero > m.one
     if M is not None:
@@ -303,7 +312,7 @@ def solve(
         P = judge(m, A, M, b, P, got, limits)
         done = Progress(*(m.put(a, p) for a, p in zip(done, P, strict=True)))
         products, first = products + calls + 2, False
-    return result_of(done, products, log if history else None)
+    return result_of(done, products, log if history else None), done.b_norm
 
 
 def attainable(n: int) -> float:

@@ -9,9 +9,21 @@ from typing import Any, Protocol
 import autograd.numpy as anp
 import numpy as np
 from array_api_compat import device, is_array_api_obj, is_numpy_array
-from autograd import make_hvp, value_and_grad
+from autograd import grad
+from autograd.core import VJPNode, backward_pass, vspace
+from autograd.tracer import isbox, new_box, trace_stack
 
-from .checks import Array, array_namespace, float_array, integer, number, one_of, theta_array
+from .checks import (
+    Array,
+    array_namespace,
+    float_array,
+    integer,
+    number,
+    one_of,
+    plain_array,
+    read_only,
+    theta_array,
+)
 from .curvature import NetworkLinearization, Problem, evaluate
 from .dense_hessian import dense_cost, dense_product_cost
 from .devices import to_device
@@ -82,8 +94,6 @@ class AutogradObjective:
         if not callable(f):
             raise TypeError(f"f must be callable, not {f!r}")
         self._f = f
-        self._value_and_grad = value_and_grad(f)
-        self._linear = make_hvp(f)
 
     # n products make a dense Hessian; a finder on few parameters does better to form it at once
     hessian_cost = 1.0
@@ -94,7 +104,8 @@ class AutogradObjective:
         Raises
         ------
         TypeError, ValueError
-            If theta is not float64, or of neither one nor two dimensions, or f(theta) no scalar.
+            If theta holds no real numbers, or is of neither one nor two dimensions, or f is not
+            written with ``autograd.numpy``, or returns no scalar that depends on theta.
         """
         theta = theta_array(theta, None)
         if theta.ndim == 1:
@@ -106,22 +117,37 @@ class AutogradObjective:
         return np.asarray(values, dtype=float), np.stack(gradients)
 
     def _at(self, theta: Array) -> tuple[Any, Array]:
+        cause = None
         try:
-            found: tuple[Any, Array] = self._value_and_grad(theta)
-            shape = np.shape(found[0])
-        except TypeError:
-            shape = np.shape(self._f(theta))
-            if shape == ():
-                raise
-        if shape:
-            raise TypeError(f"f must return a scalar, not an array of shape {shape}")
-        return found
+            value, node = _traced(self._f, theta)
+            if node is not None and np.shape(value) == ():
+                return value, backward_pass(vspace(value).ones(), node)
+        except Exception as error:
+            cause = error
+            value = self._f(theta)  # what fails without autograd too says so itself
+        if np.shape(value) != ():
+            raise TypeError(f"f must return a scalar, not an array of shape {np.shape(value)}")
+        raise TypeError(
+            "f must be written with autograd.numpy (import autograd.numpy as np) and return a "
+            "scalar that depends on theta"
+        ) from cause
 
     def linearize(self, theta: Array) -> AutogradLinearization:
         """Return the loss at theta (..., n) with its derivatives."""
-        value, gradient = self.value_and_gradient(theta)
-        rows = np.atleast_2d(theta)
-        return AutogradLinearization(value, gradient, [self._linear(row)[0] for row in rows])
+        return AutogradLinearization(self, np.array(theta_array(theta, None)))
+
+
+def _traced(f: Callable[[Array], Any], x: Array) -> tuple[Any, Any]:
+    """Return f(x), and its node in autograd's graph: None if it does not depend on x.
+
+    As ``autograd.tracer.trace``, which warns if it does not.
+    """
+    with trace_stack.new_trace() as number:
+        start = new_box(x, number, VJPNode.new_root())
+        end = f(start)
+        if isbox(end) and end._trace == start._trace:
+            return end._value, end._node
+        return end, None
 
 
 class AutogradLinearization:
@@ -133,12 +159,26 @@ class AutogradLinearization:
     gradient : array (..., n)
     """
 
-    def __init__(
-        self, value: Array, gradient: Array, products: list[Callable[[Array], Array]]
-    ) -> None:
-        self.value = value
-        self.gradient = gradient
-        self._products = products
+    def __init__(self, objective: AutogradObjective, theta: Array) -> None:
+        self._objective = objective
+        self._theta = theta
+        self.value, self.gradient = objective.value_and_gradient(theta)
+
+    @cached_property
+    def _products(self) -> list[Callable[[Array], Array]]:
+        gradient = grad(self._objective._f)
+
+        def product(row: Array) -> Callable[[Array], Array]:
+            _, node = _traced(gradient, row)
+            if node is None:  # f is linear in θ
+                return np.zeros_like
+            return lambda v: backward_pass(v, node)
+
+        return [product(row) for row in np.atleast_2d(self._theta)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave autograd's graph out of copies, which make their own."""
+        return {name: x for name, x in vars(self).items() if name != "_products"}
 
     def hvp(self, v: Array) -> Array:
         """Return H·v for one vector at each point (..., n) or for a block of k, (..., k, n).
@@ -148,7 +188,7 @@ class AutogradLinearization:
         ValueError
             If v is of neither shape.
         """
-        v = np.asarray(v)
+        v = float_array("v", v, finite=False)
         shape = self.gradient.shape
         *batch, n = shape
         if v.shape not in (shape, (*batch, *v.shape[-2:-1], n)):
@@ -217,8 +257,8 @@ class NetworkObjective:
     net : MLP
     X : array (N, inputs) of float64
     Y : array
-        (N, outputs) of float64 targets for ``"mse"``, (N,) of integer labels from 0 to outputs − 1
-        for ``"cross_entropy"``.
+        (N, outputs) of targets for ``"mse"``; (N,) of integer labels from 0 to outputs − 1, or
+        (N, outputs) of one-hot rows, for ``"cross_entropy"``.
     loss : {"mse", "cross_entropy"}
         The squared error averaged over samples and outputs, or the softmax cross-entropy averaged
         over samples (Frye et al. 2021, A.1.2).
@@ -258,8 +298,8 @@ class NetworkObjective:
     ReLU's derivative at 0 is taken to be 0, its second derivative to be 0 everywhere, although the
     loss has no second derivative where a unit's input is exactly 0.
 
-    Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1).
-    ``subset`` and ``to_device`` read X and Y themselves, which must stay as they are.
+    Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1),
+    and another one for ``subset`` and ``to_device``, but not of arrays that cannot be written to.
     A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units, on top of which a
     product needs a few chunks' worth. A dense matrix needs its n² and up to n² / 2 more until it
     returns, for each of the points in a batch that go through the samples together, and
@@ -295,11 +335,11 @@ class NetworkObjective:
         X = float_array("X", X)
         if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
             raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {tuple(X.shape)}")
-        given, Y = Y, _targets(Y, X, net.layers[-1], loss)
+        given, Y = _targets(Y, X, net.layers[-1], loss)
         xp = array_namespace(X)
         n_samples, n_outputs = Y.shape
         self.n_samples = n_samples
-        self._data = X, given if is_array_api_obj(given) else xp.asarray(given)
+        self._data = _kept(X), _kept(given)
         self._options: dict[str, Any] = {
             "loss": loss,
             "l2": l2,
@@ -392,7 +432,7 @@ class NetworkObjective:
         X, Y = self._data
         xp = self._problem.xp
         rows = xp.asarray(_row_numbers(rows, self.n_samples), device=device(X))
-        parts = (xp.take(array, rows, axis=0) for array in (X, Y))
+        parts = (read_only(xp.take(array, rows, axis=0)) for array in (X, Y))
         return NetworkObjective(self.net, *parts, **self._options)
 
     def _theta(self, theta: Array) -> Array:
@@ -422,25 +462,39 @@ def _row_numbers(rows: Array, n_samples: int) -> Array:
     return rows
 
 
-def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> Array:
-    """Return the targets, shape (N, outputs): Y itself, or its labels one-hot."""
+def _kept(array: Array) -> Array:
+    """Return what later changes of an array do not reach: a copy, unless it is read-only."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        return array
+    return read_only(array_namespace(array).asarray(array, copy=True))
+
+
+def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> tuple[Array, Array]:
+    """Return Y as an array, and the targets, shape (N, outputs): that, or its labels one-hot."""
     n_samples = X.shape[0]
     if loss == "mse":
         Y = float_array("Y", Y)
         if Y.shape != (n_samples, n_outputs):
             raise ValueError(f"Y must have shape ({n_samples}, {n_outputs}), not {tuple(Y.shape)}")
-        return Y
-    Y = Y if is_array_api_obj(Y) else np.asarray(Y)
+        return Y, Y
+    accepted = f"({n_samples},) of labels or ({n_samples}, {n_outputs}) of one-hot rows"
+    Y = plain_array("Y", Y)
     xp = array_namespace(X, Y)
+    if Y.shape == (n_samples, n_outputs) and n_samples:
+        hot = float_array("Y", Y)
+        ones = xp.sum(xp.astype(hot == 1.0, xp.int64), axis=1)
+        if not bool(xp.all((hot == 0.0) | (hot == 1.0)) & xp.all(ones == 1)):
+            raise ValueError("Y must hold labels or one-hot rows; probabilities are not accepted")
+        return Y, hot
     if not xp.isdtype(Y.dtype, "integral"):
-        raise TypeError(f"Y must hold integer labels, not {Y.dtype}")
+        raise TypeError(f"Y must hold integer labels or one-hot rows, not {Y.dtype}")
     if Y.shape != (n_samples,):
-        raise ValueError(f"Y must have shape ({n_samples},), not {tuple(Y.shape)}")
+        raise ValueError(f"Y must have shape {accepted}, not {tuple(Y.shape)}")
     lowest, highest = int(xp.min(Y)), int(xp.max(Y))
     if lowest < 0 or highest >= n_outputs:
         raise ValueError(
             f"Y must hold labels from 0 to {n_outputs - 1}, not from {lowest} to {highest}"
         )
-    Y = xp.astype(Y, xp.int64, copy=False)  # narrower ones may not hold all labels
+    wide = xp.astype(Y, xp.int64, copy=False)  # narrower ones may not hold all labels
     labels = xp.arange(n_outputs, dtype=xp.int64, device=device(Y))
-    return xp.astype(Y[:, None] == labels, xp.float64)
+    return Y, xp.astype(wide[:, None] == labels, xp.float64)

@@ -16,6 +16,8 @@ class Reason(IntEnum):
     ...     DRY = 0, "It does not rain."
     >>> int(Weather.DRY), Weather.DRY.sentence
     (0, 'It does not rain.')
+    >>> print(Weather.DRY)
+    DRY: It does not rain.
     """
 
     sentence: str
@@ -26,3 +28,9 @@ class Reason(IntEnum):
         member._value_ = code
         member.sentence = sentence
         return member
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.sentence}"
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec) if spec else str(self)

@@ -15,7 +15,7 @@ from array_api_compat import is_array_api_obj
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator
 
-from .checks import Array, array_namespace, float_array
+from .checks import Array, array_namespace, float_array, read_only
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -177,10 +177,9 @@ class Product(NamedTuple):
 
     def __call__(self, v: Array) -> Array:
         """Return the products, checked for their type and shape."""
-        p = self.apply(v)
-        if not hasattr(p, "dtype") or p.dtype != v.dtype:
-            given = getattr(p, "dtype", type(p).__name__)
-            raise TypeError(f"{self.name} must return an array of float64 numbers, not {given}")
+        p = self.apply(read_only(v))
+        if type(p) is not type(v) or p.dtype != v.dtype:
+            p = float_array(self.name, p, finite=False)
         if p.shape != v.shape:
             raise ValueError(
                 f"{self.name} must map shape {tuple(v.shape)} to itself, not to {tuple(p.shape)}"
@@ -215,6 +214,27 @@ def _is_matrix(A: Any) -> bool:
     return isinstance(A, LinearOperator) or issparse(A) or is_array_api_obj(A)
 
 
+@np.errstate(invalid="ignore")  # of infinite elements
+def _require_symmetry(name: str, A: Any) -> None:
+    """Raise a ValueError if a dense or sparse matrix, or one of a stack, is not symmetric.
+
+    Matrices that are symmetric but for rounding differ by some 1e-15 of their largest element; 1e-8
+    is allowed, chosen by us, for those that come from single precision.
+    """
+    sparse: bool = issparse(A)
+    xp = np if sparse else array_namespace(A)
+    transpose = A.T if sparse else xp.matrix_transpose(A)
+    axes = None if sparse else (-2, -1)
+    if 0 in A.shape:
+        return
+    largest = abs(A).max(axis=axes) if sparse else xp.max(xp.abs(A), axis=axes)
+    apart = abs(A - transpose)
+    apart = apart.max(axis=axes) if sparse else xp.max(apart, axis=axes)
+    # not finite: found, and told by a stop reason, in the solve
+    if bool(xp.any(xp.isfinite(xp.asarray(apart)) & xp.asarray(apart > 1e-8 * largest))):
+        raise ValueError(f"{name} must be symmetric, but differs from its transpose")
+
+
 def product_with(name: str, A: Any, b: Array | None = None) -> Product:
     """Return the product with A, whose shape is checked against the right-hand side if given.
 
@@ -225,8 +245,11 @@ def product_with(name: str, A: Any, b: Array | None = None) -> Product:
     ValueError
         If its shape does not fit.
     """
-    if isinstance(A, (list, tuple)) or is_array_api_obj(A):
+    if isinstance(A, (list, tuple, np.ndarray)) or is_array_api_obj(A):
         A = float_array(name, A, finite=False)
+    elif issparse(A):
+        sparse: Any = A
+        A = sparse if sparse.dtype.kind == "c" else sparse.astype(np.float64, copy=False)
     if not _is_matrix(A):
         if not callable(A):
             raise TypeError(
@@ -236,11 +259,17 @@ def product_with(name: str, A: Any, b: Array | None = None) -> Product:
     if b is not None:
         n = b.shape[-1]
         accepted = [(n, n)] + [(*b.shape, n)] * (is_array_api_obj(A) and b.ndim == 2)
+        if b.ndim == 2 and tuple(A.shape) == (b.shape[0], b.shape[0]) and n == 1:
+            raise ValueError(
+                f"b must have shape ({b.shape[0]},) for one system with this {name}, not {b.shape}"
+            )
         if tuple(A.shape) not in accepted:
             shapes = " or ".join(map(str, accepted))
             raise ValueError(f"{name} must have shape {shapes}, not {tuple(A.shape)}")
     if not is_array_api_obj(A) and np.issubdtype(A.dtype, np.complexfloating):
         raise TypeError(f"{name} must hold real numbers, not {A.dtype}")
+    if b is not None and not isinstance(A, LinearOperator):
+        _require_symmetry(name, A)
     if A.ndim == 3:
         return Product(name, A, lambda v: (A @ v[:, :, None])[:, :, 0])
     if isinstance(A, LinearOperator):

@@ -123,7 +123,7 @@ SYMMETRIC = np.diag([1.0, 2.0])
         (np.zeros((0, 0)), 1e-5, ValueError, "must have shape"),
         (np.diag([1.0, np.nan]), 1e-5, ValueError, "must be finite"),
         (np.array([[1.0, 2.0], [2.1, 1.0]]), 1e-5, ValueError, "must be symmetric"),
-        (np.diag([1, 2]), 1e-5, TypeError, "must hold float64"),
+        (np.diag([1j, 2]), 1e-5, TypeError, "must hold real numbers"),
         (SYMMETRIC, -1e-5, ValueError, "tolerance must be at least 0"),
         (SYMMETRIC, np.nan, ValueError, "tolerance must be"),
         (SYMMETRIC, np.inf, ValueError, "tolerance must be at least 0 and finite, not inf"),

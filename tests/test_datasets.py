@@ -50,7 +50,7 @@ def test_gaussian_takes_other_sizes_and_repeats():
         ({"variances": [[1.0]]}, ValueError, "variances must be a vector"),
         ({"variances": []}, ValueError, "variances must be a vector"),
         ({"variances": [1.0, np.inf]}, ValueError, "variances must be finite"),
-        ({"variances": [1, 2]}, TypeError, "variances must hold float64"),
+        ({"variances": [1j, 2]}, TypeError, "variances must hold real numbers"),
     ],
 )
 def test_bad_input_is_refused(arguments, error, says):

@@ -49,8 +49,8 @@ def test_autograd_objective_names_bad_arguments():
     with pytest.raises(TypeError, match="f must be callable"):
         AutogradObjective(3.0)
     objective = AutogradObjective(lambda theta: theta[0] ** 2)
-    with pytest.raises(TypeError, match="theta must hold float64"):
-        objective.linearize(np.array([1, 2]))
+    with pytest.raises(TypeError, match="theta must hold real numbers"):
+        objective.linearize(np.array([1j, 2]))
     with pytest.raises(ValueError, match="theta must have shape"):
         objective.linearize(np.zeros((1, 2, 3)))
     with pytest.raises(ValueError, match=r"v must have shape \(2,\)"):
@@ -171,13 +171,17 @@ INF_Y = np.where(np.arange(2) == 1, np.inf, Y)
         ({"X": X[0]}, ValueError, r"X must have shape \(N, 3\)"),
         ({"X": X[:0], "Y": Y[:0]}, ValueError, r"X must have shape \(N, 3\)"),
         ({"X": NAN_X}, ValueError, "X must be finite"),
-        ({"X": X.astype(np.float32)}, TypeError, "X must hold float64"),
-        ({"X": np.ones((11, 3), dtype=int)}, TypeError, "X must hold float64"),
+        ({"X": X.astype(complex)}, TypeError, "X must hold real numbers"),
+        ({"X": np.ones((11, 3), dtype=complex)}, TypeError, "X must hold real numbers"),
         ({"Y": Y[:5]}, ValueError, r"Y must have shape \(11, 2\), not \(5, 2\)"),
         ({"Y": INF_Y}, ValueError, "Y must be finite"),
-        ({"Y": LABELS}, TypeError, "Y must hold float64"),
+        ({"Y": Y.astype(object)}, TypeError, "Y must hold real numbers"),
         ({"loss": "hinge"}, ValueError, "loss must be one of 'mse', 'cross_entropy'"),
-        ({"loss": "cross_entropy"}, TypeError, "Y must hold integer labels, not float64"),
+        (
+            {"loss": "cross_entropy"},
+            ValueError,
+            "Y must hold labels or one-hot rows; probabilities",
+        ),
         ({"loss": "cross_entropy", "Y": LABELS[:5]}, ValueError, r"Y must have shape \(11,\)"),
         ({"loss": "cross_entropy", "Y": LABELS + 1}, ValueError, "labels from 0 to 1, not from 1"),
         ({"loss": "cross_entropy", "Y": LABELS - 1}, ValueError, "labels from 0 to 1, not from -1"),
@@ -202,8 +206,8 @@ def test_bad_data_is_named(arguments, error, message):
         (np.zeros(25), ValueError, r"theta must have shape \(26,\) or \(B, 26\), not \(25,\)"),
         (np.zeros((26, 1)), ValueError, "theta must have shape"),
         (np.zeros((1, 1, 26)), ValueError, "theta must have shape"),
-        (np.zeros(26, dtype=int), TypeError, "theta must hold float64 numbers, not int64"),
-        (np.zeros(26, dtype=np.float32), TypeError, "theta must hold float64"),
+        (np.zeros(26, dtype=complex), TypeError, "theta must hold real numbers"),
+        (np.zeros(26, dtype="U1"), TypeError, "theta must hold real numbers"),
         (array_api_strict.zeros(26), TypeError, "theta must be an array of the library"),
     ],
 )
@@ -221,8 +225,8 @@ def test_products_with_the_wrong_shape_are_named(batch, wrong):
     for method in (point.hvp, point.gauss_newton_product):
         with pytest.raises(ValueError, match="v must have shape"):
             method(np.zeros(wrong))
-        with pytest.raises(TypeError, match="v must hold float64"):
-            method(np.zeros((*batch, 26), dtype=int))
+        with pytest.raises(TypeError, match="v must hold real numbers"):
+            method(np.zeros((*batch, 26), dtype=complex))
 
 
 def test_a_batch_of_points_wants_a_vector_for_each():

@@ -287,7 +287,7 @@ def test_arrays_of_another_module_stay_in_it(rule):
         ({"theta0": np.zeros((2, 2, 2))}, ValueError, "theta0 must have shape"),
         ({"theta0": np.zeros((0, 2))}, ValueError, "theta0 must hold at least one start"),
         ({"theta0": np.array([0.0, np.nan])}, ValueError, "theta0 must be finite"),
-        ({"theta0": np.zeros(2, dtype=int)}, TypeError, "theta0 must hold float64"),
+        ({"theta0": np.zeros(2, dtype=complex)}, TypeError, "theta0 must hold real numbers"),
         ({"objective": lambda theta: 1.0}, TypeError, "objective must be one, such as"),
         ({"rule": "adam"}, TypeError, "rule must be one of the rules"),
         ({"iterations": -1}, ValueError, "iterations must be at least 0"),

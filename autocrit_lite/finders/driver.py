@@ -16,6 +16,7 @@ from ..checks import (
     integer,
     number,
     objective_with,
+    read_only,
     theta_array,
 )
 from ..objectives import Linearization, Objective
@@ -88,13 +89,14 @@ def find(
         If an argument is not as described, or ``theta0`` is not finite.
     """
     objective_with("linearize", objective)
+    objective = _Kept(objective)
     theta0 = float_array("theta0", theta_array(theta0, None, "theta0"))
     if theta0.ndim == 2 and theta0.shape[0] == 0:
         raise ValueError("theta0 must hold at least one start, not 0")
     max_iterations = integer("max_iterations", max_iterations)
     tolerance = number("squared_gradient_tolerance", squared_gradient_tolerance, at_least=0.0)
     xp = array_namespace(theta0)
-    theta = theta0 if theta0.ndim == 2 else theta0[None, :]
+    theta = xp.asarray(theta0 if theta0.ndim == 2 else theta0[None, :], copy=True)
     # what is not finite is found by looking, and ends its run with a reason of its own
     with np.errstate(all="ignore"):
         point = objective.linearize(theta)
@@ -127,9 +129,38 @@ def _stop(point: Linearization, tolerance: float, is_last: bool) -> tuple[Array,
     squared_norm = dot(point.gradient, point.gradient)
     goes_on = FinderStopReason.MAX_ITERATIONS if is_last else GOES_ON
     stop = xp.full(squared_norm.shape, int(goes_on), dtype=xp.int64, device=device(squared_norm))
-    stop = xp.where(squared_norm <= tolerance, int(FinderStopReason.CONVERGED), stop)
+    small = squared_norm <= tolerance
+    if tolerance == 0.0:  # the square of what is not 0 may be 0
+        small = small & xp.all(point.gradient == 0.0, axis=-1)
+    stop = xp.where(small, int(FinderStopReason.CONVERGED), stop)
     finite = xp.isfinite(point.value) & xp.isfinite(squared_norm)
     return xp.where(finite, stop, int(FinderStopReason.NON_FINITE)), squared_norm
+
+
+class _Kept:
+    """An objective from others, who may write to what they are given or return it again later."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objective, name)
+
+    def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
+        return self._objective.value_and_gradient(read_only(theta))
+
+    def linearize(self, theta: Array) -> Linearization:
+        return _KeptPoint(self._objective.linearize(read_only(theta)))
+
+
+class _KeptPoint:
+    """A point whose value and gradient stay as they are."""
+
+    def __init__(self, point: Linearization) -> None:
+        xp = array_namespace(point.gradient)
+        self.value = xp.asarray(point.value, copy=True)
+        self.gradient = xp.asarray(point.gradient, copy=True)
+        self.hvp, self.hessian = point.hvp, point.hessian
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class FinderStopReason(Reason):
     STEP_VANISHED = 4, "the full step no longer changes theta"
     NON_FINITE = (
         5,
-        "the loss, its gradient or the step is not finite; the last finite point is kept",
+        "the loss, ‖g‖² or the step is not finite; the last finite point is kept",
     )
 
 

@@ -160,7 +160,7 @@ def test_arrays_of_another_module_stay_in_it():
     [
         (np.zeros(3), ValueError, r"theta must have shape \(2,\) or \(B, 2\), not \(3,\)"),
         (np.zeros((2, 2, 2)), ValueError, "theta must have shape"),
-        (np.zeros(2, dtype=int), TypeError, "theta must hold float64"),
+        (np.zeros(2, dtype=complex), TypeError, "theta must hold real numbers"),
     ],
 )
 def test_bad_points_are_refused(theta, error, says):
