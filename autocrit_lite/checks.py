@@ -216,6 +216,13 @@ def integer(name: str, value: Any, *, at_least: int = 0) -> int:
     return int(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False (NumPy's too), else raise a TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def generator(name: str, rng: Any) -> np.random.Generator:
     """Return ``rng`` if it is a NumPy random generator, else raise a TypeError."""
     if not isinstance(rng, np.random.Generator):

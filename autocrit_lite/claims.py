@@ -67,7 +67,7 @@ def stored_claims(
         experiment = kind.from_profile(scale)
         with suppress(MissingResultsError):
             results = experiment.load(archive=scale == "paper", store=store)
-            return scale, experiment.claims(results)
+            return scale, experiment.claims(results, store)
     return None
 
 

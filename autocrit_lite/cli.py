@@ -57,7 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process; return its status."""
-    parsed = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may not have all characters
+            stream.reconfigure(errors="replace")
+    parsed = build_parser().parse_args(guarded(sys.argv[1:] if arguments is None else arguments))
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         status: int = parsed.command(parsed)
@@ -69,10 +72,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except (FailedTasksError, MissingResultsError, OSError, RuntimeError, ImportError) as error:
         return _complain(error, FAILED)
+    except MemoryError as error:
+        return _complain(
+            f"too little memory: {error}" if str(error) else "too little memory", FAILED
+        )
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept, and the same command goes on", 1)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+GUARD = "\0"
+"""Before values that begin with a dash, which argparse takes for options."""
+PATHS = ("--out", "--folder", "--update")
+
+
+def guarded(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with a guard before values that only look like options.
+
+    What follows ``-p NAME`` is a value unless it is an option's name; so is what follows an option
+    that wants a path.
+    """
+    found = list(arguments)
+    for i, argument in enumerate(found):
+        value = found[i - 1] in PATHS if i else False
+        value = value or (i > 1 and found[i - 2] in ("-p", "--parameter"))
+        if value and argument.startswith("-") and not re.match(r"--[a-z]|-[ph]$", argument):
+            found[i] = GUARD + argument
+    return found
+
+
+def _path(text: str) -> Path:
+    return Path(text.removeprefix(GUARD)).expanduser()
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -127,12 +158,12 @@ def build_parser() -> Parser:
     text = "execute the notebooks through papermill, then print the claims"
     sub = verb("reproduce", reproduce_command, text, "profile", "parameters")
     sub.add_argument("names", nargs="*", metavar="NAME", help="notebooks; default: all")
-    sub.add_argument("--out", type=Path, default=Path("build"), help="default: build/")
+    sub.add_argument("--out", type=_path, default=Path("build"), help="default: build/")
 
     sub = verb("claims", claims_command, "every number that the papers print beside ours")
     sub.add_argument("--format", choices=claims.FORMATS, default="table")
     text = "write the table of the archived results into this Markdown file, between its marks"
-    sub.add_argument("--update", type=Path, metavar="FILE", help=text)
+    sub.add_argument("--update", type=_path, metavar="FILE", help=text)
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
@@ -149,7 +180,7 @@ def build_parser() -> Parser:
     sub.add_argument("action", choices=("fetch",), help="download what is missing; verify all")
     sub.add_argument("name", choices=("mnist",), help="the 70,000 images, 12 MB")
     text = f"default: mnist/ in {paths.DATA_VARIABLE}, or else in data/ of the checkout"
-    sub.add_argument("--folder", type=Path, help=text)
+    sub.add_argument("--folder", type=_path, help=text)
     return parser
 
 
@@ -168,7 +199,8 @@ def _address(text: str) -> str:
 def _parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return the values of ``-p NAME VALUE``: Python literals, or else texts."""
     parameters: dict[str, Any] = {}
-    for name, text in pairs:
+    for name, guarded_text in pairs:
+        text = guarded_text.removeprefix(GUARD)
         if name in parameters:
             raise BadArgumentsError(f"parameter {name!r} is given twice")
         try:
@@ -187,15 +219,27 @@ def _kind(name: str) -> type[Experiment]:
 
 def list_command(parsed: argparse.Namespace) -> int:
     """Print the experiments with what is stored of each."""
-    notebooks, store = paths.notebooks(), Store.default()
+    try:
+        notebooks, folder = paths.notebooks(), archive_folder()
+    except FileNotFoundError as error:  # the package knows its experiments without a clone
+        print(f"autocrit-lite: {error}", file=sys.stderr)
+        notebooks, folder = {}, None
+    try:
+        store = Store.default()
+    except FileNotFoundError:
+        store = None
     rows = []
     for name, kind in REGISTRY.items():
         quick, paper = (
             [task for stage in kind.from_profile(profile).tasks() for task in stage]
             for profile in ("quick", "paper")
         )
-        archived = {key for _, part in archive.parts(archive_folder(), name) for key in part}
-        counts = [sum(store.path(task).is_file() for task in tasks) for tasks in (quick, paper)]
+        kept = archive.parts(folder, name) if folder else ()
+        archived = {key for _, part in kept for key in part}
+        counts = [
+            sum(store.path(task).is_file() for task in tasks) if store else 0
+            for tasks in (quick, paper)
+        ]
         counts.append(sum(task.key in archived for task in paper))
         totals = (len(quick), len(paper), len(paper))
         stored = [f"{n} of {total}" for n, total in zip(counts, totals, strict=True)]
@@ -251,7 +295,11 @@ def reproduce_command(parsed: argparse.Namespace) -> int:
     print(f'The papers\' numbers beside ours, also in {file}. Those of the scale "paper" are the')
     print("archive's; what the notebooks have just computed is in the copies' last cells.\n")
     print(claims.render(ledger))
-    failed = [f"notebook {e.name} failed: see {e.output}" for e in executions if not e.ok]
+    failed = [
+        f"notebook {e.name} failed{': ' * bool(e.why)}{e.why}: see {e.output}"
+        for e in executions
+        if not e.ok
+    ]
     return _complain("\n".join(failed), FAILED) if failed else DONE
 
 

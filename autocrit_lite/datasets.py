@@ -221,10 +221,18 @@ def z_score(X: Array, scaling: str = "pixel") -> Array:
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must have shape (N, d), N > 0, d > 0, not {X.shape}")
     axis = 0 if one_of("scaling", scaling, SCALINGS) == "pixel" else None
+    largest, constant = np.abs(X).max(axis=axis), X.max(axis=axis) == X.min(axis=axis)
+    # a power of two changes no digit, and leaves nothing whose square is none
+    X = np.ldexp(X, -np.frexp(np.where(largest > 0.0, largest, 1.0))[1])
     deviation = X.std(axis=axis)
-    # a constant's rounded mean leaves it a deviation; that of tiny numbers underflows
-    if np.any((X.max(axis=axis) == X.min(axis=axis)) | (deviation == 0.0)):
-        raise ValueError("X must not be constant, nor a column of it with scaling='pixel'")
+    # a constant's rounded mean leaves it a deviation
+    if np.any(constant | (deviation == 0.0)):
+        if axis is None:
+            raise ValueError("X must not be constant")
+        which = ", ".join(map(str, np.flatnonzero(constant | (deviation == 0.0))[:10]))
+        raise ValueError(
+            f"X must have no constant columns, as {which} are; scaling='overall' takes all together"
+        )
     return (X - X.mean(axis=axis)) / deviation
 
 

@@ -95,6 +95,7 @@ def run_tasks(
     if dask is not None:
         return _on_cluster(function, tasks, dask)
     count = joblib.cpu_count() if workers is None else integer("workers", workers, at_least=1)
+    count = min(count, max(len(tasks), 2))
     if count == 1 or threads:
         return _in_process(function, tasks, count)
     return _in_processes(function, tasks, count)

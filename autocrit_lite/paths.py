@@ -20,7 +20,10 @@ def checkout() -> Path:
     FileNotFoundError
         If there is none, as after a ``pip install`` without the repository.
     """
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise FileNotFoundError("the working folder does not exist any more") from None
     for folder in (Path(__file__).resolve().parent.parent, here, *here.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
@@ -30,11 +33,52 @@ def checkout() -> Path:
     )
 
 
+def _named(variable: str) -> Path | None:
+    """Return the folder that a variable of the environment names, with ``~`` as shells have it.
+
+    Raises
+    ------
+    ValueError
+        If the name is blank.
+    NotADirectoryError
+        If something else than a folder has the name.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.strip():
+        raise ValueError(f"{variable} must name a folder, not {text!r}")
+    path = Path(text).expanduser().absolute()
+    if path.is_symlink() and not path.exists():
+        raise NotADirectoryError(f"{variable} names {path}, a link to what is not there")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{variable} names {path}, which is a file")
+    return path
+
+
+def make(folder: Path, variable: str) -> Path:
+    """Make a folder if it is missing, and return it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made: the message names the variable that could name another one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(
+            f"the folder {folder} cannot be made ({reason}); {variable} can name another"
+        ) from None
+    return folder
+
+
 def results() -> Path:
     """Return the folder that results are written to: AUTOCRIT_LITE_RESULTS, or ./results."""
-    named = os.environ.get(RESULTS_VARIABLE)
+    named = _named(RESULTS_VARIABLE)
     if named:
-        return Path(named).absolute()
+        return named
     try:
         return checkout() / "results"
     except FileNotFoundError as error:
@@ -51,9 +95,9 @@ def archive() -> Path | None:
 
 def mnist() -> Path:
     """Return the folder of MNIST's files: mnist/ in AUTOCRIT_LITE_DATA or in ./data."""
-    named = os.environ.get(DATA_VARIABLE)
+    named = _named(DATA_VARIABLE)
     if named:
-        return Path(named).absolute() / "mnist"
+        return named / "mnist"
     try:
         return checkout() / "data" / "mnist"
     except FileNotFoundError as error:
@@ -72,10 +116,7 @@ def figures(scale: str) -> Path:
     AUTOCRIT_LITE_FIGURES, which batch runs set; else ``figures/`` of the checkout for results at
     the scale "paper" and ``build/figures/`` for all others.
     """
-    named = os.environ.get(FIGURES_VARIABLE)
-    if named:
-        folder = Path(named).absolute()
-    else:
-        folder = checkout() / ("figures" if scale == "paper" else "build/figures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    folder = _named(FIGURES_VARIABLE) or checkout() / (
+        "figures" if scale == "paper" else "build/figures"
+    )
+    return make(folder, FIGURES_VARIABLE)

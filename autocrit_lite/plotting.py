@@ -47,7 +47,10 @@ STYLE: dict[Any, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw what is inside in the project's one style."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context():
+        kept = {name: mpl.rcParams[name] for name in ("backend", "interactive")}
+        mpl.rcdefaults()  # not the user's settings
+        mpl.rcParams.update(STYLE | kept)
         yield
 
 

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,6 +19,9 @@ from . import paths
 from .checks import one_of
 from .experiments import REGISTRY
 from .experiments.base import PROFILES
+
+KERNEL_DIED = "DeadKernelError"
+"""What papermill says when a kernel has died, and then waits for it for ever."""
 
 SECONDS_TO_STOP = 10.0
 """How long an interrupted notebook may take to stop its kernel (chosen by us)."""
@@ -38,12 +42,15 @@ class Execution:
         The executed copy, with the error if there was one.
     ok : bool
     seconds : float
+    why : str
+        What is known of a failure beyond the error in the copy.
     """
 
     name: str
     output: Path
     ok: bool
     seconds: float
+    why: str = ""
 
 
 def choose(names: Sequence[str]) -> dict[str, Path]:
@@ -139,24 +146,30 @@ def reproduce(
         paths.FIGURES_VARIABLE: str(out.absolute() / "figures"),
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not the user's
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's warning is noise here
+        "PYTHONSAFEPATH": "1",  # a random.py in the working folder is not the one that is meant
     }
     environment.pop("MPLBACKEND", None)  # a kernel sets its own, which puts figures into the copy
     executions = []
     for name, path in notebooks.items():
         print(f"{path.name}: {profile}", file=sys.stderr, flush=True)
         start = time.monotonic()
-        ok = _papermill(path, out / path.name, parameters, environment)
+        why = _papermill(path, out / path.name, parameters, environment)
         seconds = time.monotonic() - start
-        print(f"{path.name}: {'OK' if ok else 'FAILED'}, {seconds:.1f} s", file=sys.stderr)
-        executions.append(Execution(name, out / path.name, ok, seconds))
+        status = "OK" if why is None else "FAILED"
+        print(f"{path.name}: {status}, {seconds:.1f} s", file=sys.stderr)
+        executions.append(Execution(name, out / path.name, why is None, seconds, why or ""))
     return executions
 
 
 def _papermill(
     notebook: Path, output: Path, parameters: Mapping[str, Any], environment: Mapping[str, str]
-) -> bool:
-    """Run papermill in a process of its own; return whether it succeeded."""
-    command = [sys.executable, "-m", "papermill", str(notebook), str(output)]
+) -> str | None:
+    """Run papermill in a process of its own; return None, or what is known of why it failed."""
+    # papermill puts parameters in the place of {…} in paths, and takes a leading dash for an option
+    files = [
+        str(path.absolute()).replace("{", "{{").replace("}", "}}") for path in (notebook, output)
+    ]
+    command = [sys.executable, "-P", "-m", "papermill", *files]
     command += ["--no-progress-bar", "--log-output", "--log-level", "WARNING"]
     command += ["-y", yaml.safe_dump(dict(parameters))]
     with subprocess.Popen(
@@ -167,11 +180,18 @@ def _papermill(
         encoding="utf-8",
         errors="replace",
     ) as process:
+        stop = threading.Timer(SECONDS_TO_STOP, process.kill)
         try:
             for line in process.stderr or ():
                 if KERNEL_LOG not in line:
                     print(line, end="", file=sys.stderr, flush=True)
-            return process.wait() == 0
+                if KERNEL_DIED in line and not stop.is_alive():
+                    stop.start()
+            status = process.wait()
+            died = stop.is_alive() or stop.finished.is_set()
+            if status:
+                return "its kernel died" if died else ""
+            return None
         except BaseException:
             process.terminate()
             try:
@@ -179,3 +199,5 @@ def _papermill(
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
+        finally:
+            stop.cancel()

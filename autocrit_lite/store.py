@@ -136,14 +136,19 @@ def provenance() -> dict[str, Any]:
 
 def _commit() -> str:
     """Return the commit of the package's code, "modified" after one that was changed since."""
-    folder = Path(__file__).parent
+    here = Path(__file__)
+    # what git sets for its hooks names another repository than that of this folder
+    environment = {name: x for name, x in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        command = ["git", "-C", str(here.parent), *arguments]
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10, env=environment
+        )
         return found.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", here.name)  # a repository around it may not hold it
         return git("rev-parse", "HEAD") + " modified" * bool(git("status", "--porcelain", "."))
     except (OSError, subprocess.SubprocessError):
         return "unknown"
@@ -275,6 +280,16 @@ class Store:
     def default(cls) -> Store:
         """Return the store that AUTOCRIT_LITE_RESULTS and the checkout name."""
         return cls(paths.results(), paths.archive())
+
+    def prepare(self) -> None:
+        """Make the folder of the results.
+
+        Raises
+        ------
+        OSError
+            If it cannot be made: the message names the variable that could name another one.
+        """
+        paths.make(self.results, paths.RESULTS_VARIABLE)
 
     def path(self, task: Task) -> Path:
         """Return where the task's result is written."""

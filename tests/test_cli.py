@@ -208,12 +208,16 @@ def test_without_a_checkout_the_error_says_what_to_do(autocrit, monkeypatch):
 
     monkeypatch.setattr(paths, "checkout", missing)
     monkeypatch.delenv(paths.RESULTS_VARIABLE)
-    for arguments in (RUN, ("list",), ("reproduce",), ("archive", "synthetic")):
+    for arguments in (RUN, ("reproduce",), ("archive", "synthetic")):
         status, _, errors = autocrit(*arguments)
         assert status == 1
         assert errors[0].startswith("autocrit-lite: error: clone it")
         assert len(errors) == 1
     assert "name a folder in AUTOCRIT_LITE_RESULTS" in autocrit(*RUN)[2][0]
+    status, output, errors = autocrit("list")  # the package knows its experiments
+    assert status == 0
+    assert any(line.startswith("synthetic") for line in output.splitlines())
+    assert errors == ["autocrit-lite: clone it"]
 
 
 COMMAND = Path(sys.executable).parent / "autocrit-lite"
@@ -234,3 +238,83 @@ def test_the_installed_command_is_this_one():
         [COMMAND, "--version"], capture_output=True, text=True, env=os.environ, check=True
     )
     assert done.stdout.strip() == __version__
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "-5.", "-inf", "-[1]", "-x", "-1"])
+def test_what_follows_a_name_is_its_value(autocrit, value):
+    status, _, errors = autocrit(*SETTING, "scale", value)
+    assert status == 2
+    assert len(errors) == 1
+    assert "scale must be" in errors[0]
+    number = {"-1e-3": "-0.001", "-5.": "-5.0", "-1": "-1"}.get(value, value)
+    assert number in errors[0]
+
+
+def test_a_missing_value_is_still_missed(autocrit):
+    for arguments in ((*SETTING, "scale"), (*SETTING, "scale", "--workers", "2")):
+        status, _, errors = autocrit(*arguments)
+        assert status == 2
+        assert "expected 2 arguments" in errors[-1]
+
+
+def test_more_workers_than_tasks_are_not_started(autocrit):
+    status, output, _ = autocrit(*RUN, "--workers", "9999999")
+    assert status == 0
+    assert "5 tasks, 5 of them computed now" in output
+
+
+def test_a_terminal_without_the_characters_gets_replacements():
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for verb in (["list"], ["claims"], ["claims", "--format", "json"], ["--help"]):
+        done = subprocess.run([COMMAND, *verb], env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize("variable", [paths.RESULTS_VARIABLE, paths.FIGURES_VARIABLE])
+def test_a_variable_that_names_no_folder_is_named(variable, tmp_path, monkeypatch):
+    look = {paths.RESULTS_VARIABLE: paths.results, paths.FIGURES_VARIABLE: paths.figures}[variable]
+    arguments = () if variable == paths.RESULTS_VARIABLE else ("quick",)
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.touch()
+    link.symlink_to(tmp_path / "nowhere")
+    for text, what in ((file, "a file"), (link, "a link to what is not there"), (" ", "' '")):
+        monkeypatch.setenv(variable, str(text))
+        with pytest.raises((OSError, ValueError), match=f"{variable}.*{what}"):
+            look(*arguments)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "~/mine")
+    assert look(*arguments) == tmp_path / "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(autocrit, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(paths.RESULTS_VARIABLE, str(tmp_path / "file" / "below"))
+    status, _, errors = autocrit(*RUN)
+    assert status == 1
+    assert len(errors) == 1
+    assert paths.RESULTS_VARIABLE in errors[0]
+
+
+def test_a_working_folder_that_is_gone_is_said(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    text = "import os; from autocrit_lite import cli; os.rmdir(os.getcwd()); cli.main(['list'])"
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=gone, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+def test_too_little_memory_is_one_line(autocrit, monkeypatch):
+    def full(kind):
+        raise MemoryError("unable to allocate 4.77 GiB for x")
+
+    monkeypatch.setattr(cli, "_kind", full)
+    status, _, errors = autocrit(*RUN)
+    assert status == 1
+    assert errors == ["autocrit-lite: error: too little memory: unable to allocate 4.77 GiB for x"]
+
+
+ROOT = Path(__file__).resolve().parents[1]

@@ -131,3 +131,48 @@ def test_stopping_ends_the_notebook_and_its_kernel(checkout, tmp_path):
     assert process.returncode == 1
     assert "autocrit-lite: error: interrupted" in errors
     assert wait_for(lambda: [True] * (not alive(kernel)), 1)
+
+
+def test_a_kernel_that_dies_is_told_within_seconds_and_the_others_go_on(checkout, tmp_path, capfd):
+    write(checkout, "02_broken.ipynb", "import os; os._exit(1)")
+    write(checkout, "03_last.ipynb", BODY)
+    out = tmp_path / "build"
+    assert cli.main(["reproduce", "broken", "last", "--out", str(out)]) == 1
+    output, errors = capfd.readouterr()
+    failed = [line for line in errors.splitlines() if line.startswith("autocrit-lite: error")]
+    assert failed == [
+        f"autocrit-lite: error: notebook broken failed: its kernel died: see {out}/02_broken.ipynb"
+    ]
+    assert [line.split()[1] for line in output.splitlines()[1:3]] == ["FAILED", "OK"]
+
+
+SHADOWED = ("random", "yaml", "token", "code", "email", "nbformat", "click", "asyncio")
+
+
+def test_odd_folders_and_what_lies_in_them_do_no_harm(checkout, tmp_path, monkeypatch, capfd):
+    """Braces, brackets and signs in names; modules that raise; the user's matplotlib settings."""
+    work = tmp_path / "work {profile} [1] %d $HOME"
+    work.mkdir()
+    for name in SHADOWED:
+        (work / f"{name}.py").write_text("raise SystemExit('not this one')")
+    settings = work / ".config" / "matplotlib"
+    settings.mkdir(parents=True)
+    for folder in (settings, work):
+        (folder / "matplotlibrc").write_text("text.usetex: True\naxes.facecolor: red\n")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HOME", str(work))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    drawing = """\
+import matplotlib.pyplot as plt
+from autocrit_lite import paths, plotting
+with plotting.style():
+    figure, ax = plt.subplots()
+    ax.set_title("ok")
+    plotting.save(figure, "drawn", paths.figures(profile))
+assert ax.get_facecolor()[:3] == (1.0, 1.0, 1.0)
+"""
+    write(checkout, "02_broken.ipynb", drawing)
+    assert cli.main(["reproduce", "broken", "--out", "out{seed} -x"]) == 0, capfd.readouterr()[1]
+    assert (work / "out{seed} -x" / "02_broken.ipynb").is_file()
+    assert (work / "out{seed} -x" / "figures" / "drawn.png").is_file()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from autocrit_lite import archive, store
 from autocrit_lite.store import Record, Store, Task, new_record
@@ -294,3 +295,34 @@ def test_a_wrong_checksum_in_the_archive_is_damage(folder, record, caplog):
 def test_the_commit_is_unknown_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert store._commit() == "unknown"
+
+
+def git(folder, *arguments):
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", folder, *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_the_commit_of_another_repository_is_not_taken_for_ones_own(tmp_path, monkeypatch):
+    own = tmp_path / "own" / "package"
+    own.mkdir(parents=True)
+    (own / "store.py").touch()
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "another's")
+    monkeypatch.setattr(store, "__file__", str(own / "store.py"))
+    assert store._commit() == "unknown"
+    git(tmp_path / "own", "init", "-q")
+    git(tmp_path / "own", "add", ".")
+    git(tmp_path / "own", "commit", "-q", "-m", "own")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    commit = store._commit()
+    assert len(commit) == 40
+    (own / "store.py").write_text("changed")
+    assert store._commit() == f"{commit} modified"
+
+
+def test_the_header_names_the_kernel_and_the_versions():
+    known = store.provenance()
+    kinds = {x["architecture"] for x in threadpool_info() if x["user_api"] == "blas"}
+    assert all(any(str(kind) in text for text in known["machine"]["blas"]) for kind in kinds)
+    assert known["versions"]["numpy"] == np.__version__
+    assert {"python", "scipy", "autograd"} <= known["versions"].keys()

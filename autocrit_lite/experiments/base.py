@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
-from ..checks import Array, integer, number, one_of
+from ..checks import Array, boolean, integer, number, one_of
 from ..devices import require_device
 from ..parallel import Failure, Progress, run_tasks
 from ..store import Record, Store, Task, new_record
@@ -21,7 +21,8 @@ from .results import Measured, Results
 PROFILES = ("quick", "paper")
 
 Configuration = Mapping[str, Any]
-Read = Callable[[Configuration], dict[str, Array]]
+Read = Callable[..., dict[str, Array]]
+"""Of a configuration, and of another experiment if it is one of that."""
 
 
 class MissingResultsError(Exception):
@@ -182,7 +183,7 @@ class Experiment:
             As ``stages`` gave it, in JSON types: tuples have become lists.
         read : callable
             Returns the arrays of another task of the experiment, given its configuration; it
-            computes them if they are not stored.
+            computes them if they are not stored. Given another experiment too, it looks them up.
 
         Returns
         -------
@@ -195,8 +196,11 @@ class Experiment:
         """Return what the figures show, from the results of all tasks in their order."""
         raise NotImplementedError
 
-    def claims(self, results: Results) -> dict[str, Measured]:
-        """Return what the results say on the papers' claims, by the ids of ``claims.toml``."""
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
+        """Return what the results say on the papers' claims, by the ids of ``claims.toml``.
+
+        The store, by default the usual one, is where results of other experiments are looked up.
+        """
         return {}
 
     @staticmethod
@@ -243,14 +247,17 @@ class Experiment:
         FailedTasksError
             If tasks failed; the results of all others are stored.
         """
-        store = _store(store, archive and not force)
+        boolean("force", force)
+        if workers is not None:
+            integer("workers", workers, at_least=1)
+        store = _store(store, boolean("archive", archive) and not force)
+        store.prepare()
         store.sweep(self.name)
         count = 0
         for stage in self.tasks():
             missing = [task for task in stage if force or store.read(task) is None]
             if missing:
-                self._run_stage(missing, workers, dask, force, store)
-            count += len(missing)
+                count += self._run_stage(missing, workers, dask, force, store)
         return count
 
     def _run_stage(
@@ -260,7 +267,8 @@ class Experiment:
         dask: str | None,
         force: bool,
         store: Store,
-    ) -> None:
+    ) -> int:
+        """Compute tasks; return how many of them no other process was faster with."""
         if dask is None:
             require_device(getattr(self, "device", "cpu"))
             if any("device" in task.configuration for task in tasks):
@@ -269,7 +277,7 @@ class Experiment:
         else:  # the results come back and are written here: the cluster's disks need not be ours
             function = partial(_timed, type(self), store)
         progress = Progress(f"{self.name} ({self.profile})", len(tasks))
-        failures = []
+        failures, count = [], 0
         outcomes = run_tasks(function, tasks, workers=workers, dask=dask)
         try:
             for i, outcome in outcomes:
@@ -279,12 +287,15 @@ class Experiment:
                     if outcome.disk:
                         failures[-1] += "; no further tasks were started"
                         break
-                elif outcome is not None:
-                    store.write(tasks[i], outcome)
+                else:
+                    count += outcome is not False
+                    if isinstance(outcome, Record):
+                        store.write(tasks[i], outcome)
         finally:
             outcomes.close()
         if failures:
             raise FailedTasksError("\n".join(failures))
+        return count
 
     def load(self, *, archive: bool = True, store: Store | None = None) -> Results:
         """Return the gathered results without computing anything.
@@ -294,7 +305,7 @@ class Experiment:
         MissingResultsError
             If a task has no result.
         """
-        store = _store(store, archive)
+        store = _store(store, boolean("archive", archive))
         tasks = [task for stage in self.tasks() for task in stage]
         found = [store.read(task) for task in tasks]
         records = [record for record in found if record is not None]
@@ -322,7 +333,7 @@ class Experiment:
         FailedTasksError
             If tasks failed.
         """
-        computes = recompute or self.profile == "quick"
+        computes = boolean("recompute", recompute) or self.profile == "quick"
         if computes:
             self.run(workers=workers, archive=False, store=store)
         return self.load(archive=not computes, store=store)
@@ -336,19 +347,27 @@ def _store(store: Store | None, archive: bool) -> Store:
 def compute_task(kind: type[Experiment], store: Store, task: Task) -> dict[str, Array]:
     """Compute the arrays of a task; what it reads of earlier stages comes from the store."""
 
-    def read(configuration: Configuration) -> dict[str, Array]:
-        earlier = Task(kind.name, kind.schema_version, configuration)
+    def read(configuration: Configuration, of: type[Experiment] | None = None) -> dict[str, Array]:
+        other = of or kind
+        earlier = Task(other.name, other.schema_version, configuration)
         found = store.read(earlier)
+        if found is None and other is not kind:
+            raise MissingResultsError(
+                f"{other.name} has no result of task {earlier.key[:12]}, which {kind.name} needs: "
+                f"compute it with `autocrit-lite run {other.name}`"
+            )
         return compute_task(kind, store, earlier) if found is None else found.arrays
 
     return kind.compute(task.configuration, read)
 
 
-def _work(kind: type[Experiment], store: Store, force: bool, task: Task) -> None:
-    """Compute a task and write its result, unless another process has done so meanwhile."""
+def _work(kind: type[Experiment], store: Store, force: bool, task: Task) -> bool:
+    """Compute a task and write its result; return False if another process was faster."""
     with store.claim(task):
-        if force or store.read(task) is None:
+        missing = force or store.read(task) is None
+        if missing:
             store.write(task, _timed(kind, store, task))
+        return missing
 
 
 def _timed(kind: type[Experiment], store: Store, task: Task) -> Record:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..checks import Array
-from ..store import Record
+from ..store import Record, Store
 from .base import Configuration, Experiment, Read, setting
 from .locus_motion import CUTOFFS, DATA, LOCI, POINTS, RULES, cubic, escape, plane
 from .locus_points import (
@@ -285,7 +285,7 @@ class CriticalLocus(Experiment):
         blocks = [f"{letter}_{layer}" for letter in "Mb" for layer in range(1, 7)]
         return Results(arrays, dims, {"block": blocks, "cutoff": CUTOFFS, "locus": tuple(LOCI)})
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return the claims of Cooper 2020."""
         return claims(results)
 

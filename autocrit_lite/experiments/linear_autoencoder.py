@@ -18,7 +18,7 @@ from ..initialization import initial_theta
 from ..objectives import NetworkObjective
 from ..optimizers import GradientDescent, train
 from ..sampling import uniform_in_height, uniform_in_iteration
-from ..store import Record
+from ..store import Record, Store
 from .base import Configuration, Experiment, Read, setting
 from .claims_2019 import CUTOFF, figure_1_and_2
 from .results import Measured, Results
@@ -149,7 +149,7 @@ class LinearAutoencoder(AutoencoderExperiment):
         labels = {"method": self.methods, "cutoff": CUTOFFS}
         return Results(arrays, dims, labels)
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on sections 3 to 4.2, 6.3 and 6.6 of the paper."""
         return figure_1_and_2(results, self.methods)
 

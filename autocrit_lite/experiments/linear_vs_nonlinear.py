@@ -13,7 +13,7 @@ from ..datasets import gaussian
 from ..ground_truth.linear_autoencoder import critical_points
 from ..networks import MLP
 from ..objectives import NetworkObjective
-from ..store import Record
+from ..store import Record, Store
 from .base import Configuration, setting
 from .claims_2021 import figure_1
 from .gradient_flat import GradientFlat
@@ -101,7 +101,7 @@ class LinearVsNonlinear(GradientFlat):
         dims |= {"true_loss": ("true_point",), "true_index": ("true_point",)}
         return Results(arrays, dims, {**self.coordinates, "network": self.networks})
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on Fig. 1, if both networks are there."""
         if set(self.networks) != set(NETWORKS):
             return {}

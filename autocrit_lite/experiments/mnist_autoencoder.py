@@ -10,6 +10,7 @@ import numpy as np
 
 from ..checks import Array
 from ..datasets import SCALINGS, small_digits, z_score
+from ..store import Store
 from .base import Configuration, MissingResultsError, setting
 from .claims_2021 import figure_3
 from .claims_2021_variants import other_finders, other_settings
@@ -57,7 +58,7 @@ class MnistAutoencoder(OwnNetwork):
         X, _ = cls.samples(training)
         return {"mean_loss": np.mean((X - X.mean(axis=0)) ** 2)}
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on section 3 and on 4.1.
 
         Where there are results of ``Tolerance`` and ``FinderComparison`` too, they say what other
@@ -73,9 +74,9 @@ class MnistAutoencoder(OwnNetwork):
         others = FinderComparison.from_profile(self.profile)
         if again.source() == self:
             with suppress(MissingResultsError):
-                more.append(other_settings(again.load()))
+                more.append(other_settings(again.load(store=store)))
             with suppress(MissingResultsError):
-                more.append(other_finders(others.load()))
+                more.append(other_finders(others.load(store=store)))
         for id, text in (item for texts in more for item in texts.items()):
             found[id] = replace(found[id], why=f"{found[id].why}; {text}")
         return found

@@ -13,6 +13,7 @@ from ..datasets import SCALINGS
 from ..finders import newton_mr
 from ..networks import MLP
 from ..objectives import NetworkObjective
+from ..store import Store
 from .base import Configuration, MissingResultsError, setting
 from .claims_2021 import figure_4
 from .mnist_autoencoder import MnistAutoencoder, images
@@ -73,13 +74,13 @@ class MnistClassifier(OwnNetwork):
             "n_labels": np.array(len(labels)),
         }
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on A.1 and A.5, if network and data are the paper's."""
         if not self.is_the_papers:
             return {}
         autoencoder = None
         with suppress(MissingResultsError):
-            autoencoder = MnistAutoencoder.from_profile(self.profile).load()
+            autoencoder = MnistAutoencoder.from_profile(self.profile).load(store=store)
         return figure_4(results, autoencoder)
 
 

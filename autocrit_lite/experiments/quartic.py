@@ -14,7 +14,7 @@ from ..finders.newton_mr import newton_mr
 from ..finders.trace import Trace
 from ..ground_truth.quartic import CRITICAL_POINT, FLAT_MINIMUM, FLAT_SQUARED_GRADIENT_NORM
 from ..ground_truth.quartic import Quartic as QuarticObjective
-from ..store import Record
+from ..store import Record, Store
 from .base import Configuration, Experiment, Read, setting
 from .results import Measured, Results
 
@@ -121,7 +121,7 @@ class Quartic(Experiment):
         labels = {"directions": self.directions, "step_rule": self.step_rules, "x_y": ("x", "y")}
         return Results(arrays, dims, labels)
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return the two claims of Fig. 2, from the runs with MINRES-QLP and step lengths kept."""
         if "minres_qlp" not in self.directions or "carry" not in self.step_rules:
             return {}

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..checks import Array
 from ..datasets import principal_components, zeros_and_ones
+from ..store import Store
 from .base import Configuration, setting
 from .claims_2021 import figure_5
 from .linear_autoencoder import generators
@@ -85,6 +86,6 @@ class RandomLabels(OwnNetwork):
             )
         super().check()
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on A.1 and A.6, if network and data are the paper's."""
         return figure_5(results) if self.is_the_papers else {}

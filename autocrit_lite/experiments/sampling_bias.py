@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import Array
 from ..finders import FRYE_2019, newton_mr
 from ..sampling import add_noise
-from ..store import Record
+from ..store import Record, Store
 from .base import Configuration, Read, setting
 from .claims_2019_bias import figure_3_and_4
 from .linear_autoencoder import (
@@ -91,7 +91,7 @@ class SamplingBias(AutoencoderExperiment):
         dims["trajectory"] = ("run",)
         return Results(arrays, dims, {"scheme": self.schemes, "sigma": self.sigmas})
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on sections 4.3 and 4.4 of the paper."""
         return figure_3_and_4(results, self.schemes, self.sigmas)
 

@@ -11,8 +11,8 @@ import numpy as np
 from ..checks import Array
 from ..initialization import SCHEMES
 from ..objectives import NetworkObjective
-from ..store import Record, Store, Task
-from .base import Configuration, MissingResultsError, Read, setting
+from ..store import Record, Store
+from .base import Configuration, Read, setting
 from .current_iterate import newton_mr_along_current
 from .ends import EndRule, late
 from .gradient_flat import DIRECTION, POINTS, as_published, rounded, search, train_and_sample
@@ -178,7 +178,7 @@ class Tolerance(EndRule, MnistAutoencoder):
             If the results of Fig. 3 are not there, before any work.
         """
         if self.points == "archived":
-            self.source().load()
+            self.source().load(store=options.get("store"))
         return super().run(**options)
 
     @classmethod
@@ -197,7 +197,7 @@ class Tolerance(EndRule, MnistAutoencoder):
         if of["stage"] == "rerun":
             theta = read(of)["rerun_theta"][None]
         else:
-            theta = archived(of)["theta_point"]
+            theta = read(of, MnistAutoencoder)["theta_point"]
         point = cls.objective(of["train"]).linearize(theta.reshape(-1, theta.shape[-1]))
         solved = resolve(point.hessian(), point.gradient, configuration["tolerances"])
         return {name: x.reshape(*theta.shape[:2], *x.shape[1:]) for name, x in solved.items()}
@@ -262,21 +262,9 @@ class Tolerance(EndRule, MnistAutoencoder):
             "rerun_end": end,
         }
 
-    def claims(self, results: Results) -> dict[str, Measured]:
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return nothing: the claims on Fig. 3 are those of ``MnistAutoencoder``."""
         return {}
-
-
-def archived(configuration: Configuration) -> dict[str, Array]:
-    """Return the arrays of a task of Fig. 3."""
-    task = Task(MnistAutoencoder.name, MnistAutoencoder.schema_version, configuration)
-    record = Store.default().read(task)
-    if record is None:
-        raise MissingResultsError(
-            f"mnist_autoencoder has no result for its runs {configuration['runs']} with these "
-            "settings: compute them with `autocrit-lite run mnist_autoencoder --profile paper`"
-        )
-    return record.arrays
 
 
 def rerun(
