@@ -175,7 +175,9 @@ def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], count: i
             suspects = [i for i in waiting if i in started]
             log.warning("a worker died; running again what was in flight, %d tasks", len(suspects))
             for i in suspects:
-                yield i, _alone(function, tasks, i)
+                outcome = _alone(function, tasks, i)
+                # that nothing was left to do is the work of the worker that died
+                yield i, None if outcome is False else outcome
                 del waiting[i]
 
 

@@ -72,7 +72,7 @@ def test_a_view_into_a_larger_matrix():
         (np.zeros((2, 3)), ValueError),
         ([[1.0]], ValueError),
         (np.array([[np.nan]]), ValueError),
-        (np.eye(2, dtype=np.float32), TypeError),
+        (np.eye(2, dtype=complex), TypeError),
     ],
 )
 def test_what_is_no_symmetric_matrix_is_refused(A, error):

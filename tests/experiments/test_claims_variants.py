@@ -67,7 +67,7 @@ def test_what_other_finders_say(compared):
 
 
 def test_the_claims_hold_what_there_is_of_these(again, compared, monkeypatch):
-    def missing(self):
+    def missing(self, store=None):
         raise MissingResultsError
 
     experiment = MnistAutoencoder.from_profile("paper")
@@ -76,9 +76,11 @@ def test_the_claims_hold_what_there_is_of_these(again, compared, monkeypatch):
     monkeypatch.setattr(finder_comparison.FinderComparison, "load", missing)
     alone = experiment.claims(results)["f21-ae-mean"].why
     assert "run again" not in alone
-    monkeypatch.setattr(tolerance.Tolerance, "load", lambda self: again)
+    monkeypatch.setattr(tolerance.Tolerance, "load", lambda self, store=None: again)
     assert experiment.claims(results)["f21-ae-mean"].why.startswith(f"{alone}; 2 of the starts")
-    monkeypatch.setattr(finder_comparison.FinderComparison, "load", lambda self: compared)
+    monkeypatch.setattr(
+        finder_comparison.FinderComparison, "load", lambda self, store=None: compared
+    )
     assert experiment.claims(results)["f21-ae-mean"].why.endswith(
         "damped_newton 1 (loss, index 1, 0.25)"
     )

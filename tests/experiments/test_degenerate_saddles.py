@@ -335,11 +335,11 @@ class TestFeatures:
         [
             ("X_train", None, "lacks X_train"),
             ("X_train", lambda X: X[:, :5], "as many columns"),
-            ("X_train", lambda X: X.astype(int), "X_train .* floating-point"),
-            ("X_test", lambda X: X[0], "X_test .* floating-point"),
-            ("X_test", lambda X: np.full_like(X, np.nan), "X_test .* finite"),
+            ("X_train", lambda X: X.astype(complex), "X_train .* real numbers"),
+            ("X_test", lambda X: X[0], "X_test .* shape"),
+            ("X_test", lambda X: np.full_like(X, np.nan), "X_test .* holds nan"),
             ("y_train", lambda y: y[:-1], "y_train .* shape"),
-            ("y_train", lambda y: y.astype(float), "y_train .* integers"),
+            ("y_train", lambda y: y + 0.5, "y_train .* integers"),
             ("y_test", lambda y: y.astype(int) - 1, "y_test .* from 0 to 9"),
             ("y_test", lambda y: y.astype(object), "plain arrays"),
         ],
@@ -351,16 +351,16 @@ class TestFeatures:
         if change is not None:
             wrong[name] = change(own)
         np.savez(path, **wrong)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             load_features(str(path))
 
     def test_what_is_no_npz_file(self, tmp_path):
         path = tmp_path / "features.npz"
-        with pytest.raises(ValueError, match=r"must name an \.npz file"):
+        with pytest.raises(ValueError, match="must name a data file"):
             DegenerateSaddles.from_profile("quick", features=str(path), rows=("momentum",)).stages()
         for content in (b"no zip", b"", b"PK\x03\x04 cut off"):
             path.write_bytes(content)
-            with pytest.raises(ValueError, match=r"is not an \.npz file"):
+            with pytest.raises(ValueError, match=r"features.npz(,| is) "):
                 load_features(str(path))
 
     def test_controls_are_of_images(self):
