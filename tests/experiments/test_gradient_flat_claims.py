@@ -13,6 +13,7 @@ from autocrit_lite.experiments.claims_2021 import (
     figure_5,
     has_cliff,
     is_superlinear,
+    shape,
 )
 from autocrit_lite.experiments.gradient_flat import CUTOFFS
 from autocrit_lite.finders import damped_newton
@@ -213,3 +214,12 @@ def test_claims_on_both_networks():
     fast[1, 0] = 10.0 ** -np.minimum(2.0**steps, 30.0)
     found = figure_1(results(**{**made, "squared_gradient_norm": fast}), 0, 1)
     assert (found["f21-nonlinear"].value[0], found["f21-nonlinear"].verdict) == (1, "differs")
+
+
+def test_the_curvature_of_loss_over_index_has_no_units():
+    index = np.repeat(np.linspace(0.0, 1.0, 11), 3)
+    for a, b, c, d in ((1.0, 0.0, 1.0, 0.0), (0.01, 0.2, 100.0, -3.0), (7.0, -1.0, 1e-6, 5.0)):
+        (rank, _), (bend, interval) = shape(a * index + b, c * index**2 + d)
+        assert rank == pytest.approx(1.0)
+        assert bend == pytest.approx(1.0, rel=1e-8)
+        assert interval[0] > 0.5

@@ -7,7 +7,7 @@ from autocrit_lite.finders import FinderStopReason, damped_newton, levenberg_mar
 from autocrit_lite.ground_truth.quartic import FLAT_SQUARED_GRADIENT_NORM, Quartic
 from autocrit_lite.objectives import AutogradObjective
 
-from .problems import Counted, saddle
+from .problems import Counted, Point, saddle
 
 EIGENVALUES = (-2.0, -0.6, 0.3, 1.0, 4.0)
 
@@ -102,3 +102,34 @@ def test_products_are_counted(dense):
     made = objective.products + 4.0 * objective.hessians
     # beyond what steps cost: one at the start, and one a step for the trace's residual
     assert made == trace.products[-1] + 1 + 3
+
+
+class Uphill:
+    """A loss whose gradient is longer everywhere than at the start."""
+
+    hessian_cost = 1.0
+
+    def __init__(self, start):
+        self.start = start
+
+    def value_and_gradient(self, theta):
+        point = self.linearize(theta)
+        return point.value, point.gradient
+
+    def linearize(self, theta):
+        longer = np.where(np.all(theta == self.start, axis=-1), 1.0, 2.0)
+        n = theta.shape[-1]
+        identity = np.broadcast_to(np.eye(n), (*theta.shape, n))
+        return Point(np.zeros(len(theta)), longer[:, None] * np.ones(theta.shape), identity)
+
+
+def test_shorter_steps_that_vanish_are_a_stall_and_a_first_one_is_not():
+    for size, reason in (
+        (1.0, FinderStopReason.LINE_SEARCH_FAILED),
+        (1e20, FinderStopReason.STEP_VANISHED),
+    ):
+        start = np.full(3, size)
+        trace = levenberg_marquardt(Uphill(start), start)
+        assert trace.stop_reason is reason
+        assert trace.iterations == 0
+        assert (trace.trials[0] > 1.0) == (size == 1.0)

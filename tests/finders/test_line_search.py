@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from autocrit_lite.finders import FRYE_2019, FRYE_2021, FinderStopReason, damped_newton, newton_mr
-from autocrit_lite.finders.line_search import backtrack, minimize_along
+from autocrit_lite.finders.line_search import ResidualSearch, backtrack, minimize_along
 from autocrit_lite.ground_truth.quartic import Quartic, quartic
 
 from .problems import saddle
@@ -171,3 +171,18 @@ def test_a_step_length_that_is_not_finite_ends_the_search(alpha):
     assert found.accepted.tolist() == [True, False]
     assert found.step_size.tolist() == [0.25, 0.0]
     assert found.trials.tolist() == [3.0, 0.0]
+
+
+def test_a_step_along_one_coordinate_is_a_step():
+    theta, direction = np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]])
+    yes, one = np.array([True]), np.array([1.0])
+    search = backtrack(lambda rows, trial, alpha: alpha < 1.0, theta, direction, one, 0.5, yes)
+    assert search.accepted.tolist() == [True]
+    assert search.theta.tolist() == [[1.5, 1.0]]
+
+
+def test_the_papers_constants():
+    """Frye et al. 2021, A.2, and 2019, 6.4, as printed; the shared ones are defaults."""
+    assert dict(FRYE_2021) == {"rho": 0.1, "rho_unit": 0.5}
+    assert dict(FRYE_2019) == {"rho": 1e-4, "rho_unit": None}
+    assert (ResidualSearch().step_size0, ResidualSearch().beta) == (0.1, 0.5)
