@@ -80,7 +80,7 @@ build/oldest/installed: pyproject.toml
 	touch $@
 
 test-oldest: build/oldest/installed
-	build/oldest/bin/python tests/portable.py --seeds $(SEEDS) --workers $(WORKERS) --kernels this $(EACH)
+	build/oldest/bin/python tests/portable.py --seeds $(SEEDS) --workers $(WORKERS) --kernels this --deprecations $(EACH)
 
 test-slow: $(VENV)/installed
 	$(BIN)/pytest -m slow tests

@@ -169,7 +169,7 @@ def _papermill(
     files = [
         str(path.absolute()).replace("{", "{{").replace("}", "}}") for path in (notebook, output)
     ]
-    command = [sys.executable, "-P", "-m", "papermill", *files]
+    command = [sys.executable, "-m", "papermill", *files]
     command += ["--no-progress-bar", "--log-output", "--log-level", "WARNING"]
     command += ["-y", yaml.safe_dump(dict(parameters))]
     with subprocess.Popen(

@@ -59,9 +59,9 @@ def kernels():
     return found
 
 
-def run(part, kernel, threads, seed, workers):
+def run(part, kernel, threads, seed, workers, more=()):
     """Run a part of the suite; return what it said."""
-    command = [sys.executable, "-m", "pytest", "-q", *PARTS[part]]
+    command = [sys.executable, "-m", "pytest", "-q", *more, *PARTS[part]]
     if part == "tests":
         command += ["-n", str(workers), f"--randomly-seed={seed}"]
     start = time.perf_counter()
@@ -104,8 +104,11 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=1, help="random orders of the tests")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--workers", type=int, default=2)
+    text = "let old versions of dependencies deprecate each other"
+    parser.add_argument("--deprecations", action="store_true", help=text)
     parser.add_argument("--again", action="store_true", help="repeat what has been done")
     chosen = parser.parse_args(arguments)
+    more = ("-W", "ignore::DeprecationWarning") if chosen.deprecations else ()
     log = ROOT / "build" / "portable.jsonl"
     log.parent.mkdir(exist_ok=True)
     before = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
@@ -127,7 +130,7 @@ def main(arguments=None):
                     if known and not chosen.again:
                         line = known[-1]
                     else:
-                        line = key | run(part, kernel, threads, seed, chosen.workers)
+                        line = key | run(part, kernel, threads, seed, chosen.workers, more)
                         with log.open("a") as file:
                             file.write(json.dumps(line) + "\n")
                     done[tuple(key.values())] = line
