@@ -248,8 +248,6 @@ class Experiment:
             If tasks failed; the results of all others are stored.
         """
         boolean("force", force)
-        if workers is not None:
-            integer("workers", workers, at_least=1)
         store = _store(store, boolean("archive", archive) and not force)
         store.prepare()
         store.sweep(self.name)

@@ -114,8 +114,16 @@ class LinearAutoencoder(AutoencoderExperiment):
 
     @staticmethod
     def binding(arrays: dict[str, Array]) -> dict[str, Array]:
-        """Return the starts and the first five iterates."""
-        return {name: arrays[name] for name in ("theta_start", "theta_first") if name in arrays}
+        """Return the starts, and of a search loss and index there.
+
+        No iterate: a solve of an ill-conditioned system to n iterations hangs on rounding.
+        """
+        start = CUTOFFS.index(np.inf)
+        bound = {"theta_start": arrays["theta_start"]}
+        for name in ("cutoff_loss", "cutoff_index"):
+            if name in arrays:
+                bound[name] = arrays[name][:, start]
+        return bound
 
     @staticmethod
     def distributions(arrays: dict[str, Array]) -> dict[str, Array]:

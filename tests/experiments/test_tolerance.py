@@ -5,7 +5,7 @@ import pytest
 
 from autocrit_lite import minres_qlp
 from autocrit_lite.critical_points import residual_indices
-from autocrit_lite.experiments import MissingResultsError
+from autocrit_lite.experiments import Experiment, MissingResultsError
 from autocrit_lite.experiments.ends import End, EndRule, late
 from autocrit_lite.experiments.mnist_autoencoder import MnistAutoencoder
 from autocrit_lite.experiments.newton_systems import (
@@ -265,3 +265,14 @@ def test_late_looks_at_the_last_part_of_a_run_alone():
 def test_bad_settings_are_refused_by_name(name, settings):
     with pytest.raises(ValueError, match=name):
         Tolerance.from_profile("paper", **settings)
+
+
+def test_fig_3_is_looked_up_in_the_store_that_is_given(tmp_path, monkeypatch):
+    """It is in the archive, and not in this one."""
+
+    def started(self, **options):
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr(Experiment, "run", started)
+    with pytest.raises(MissingResultsError, match="mnist_autoencoder"):
+        Tolerance.from_profile("paper").run(workers=1, store=Store(tmp_path / "none"))
