@@ -362,3 +362,43 @@ import autocrit_lite.curvature
 sys.exit(tracemalloc.get_traced_memory()[1] > 25 * 2**20)
 """
     assert subprocess.run([sys.executable, "-c", text]).returncode == 0
+
+
+class Scaled:
+    """A loss times a power of two."""
+
+    hessian_cost = 1.0
+
+    def __init__(self, objective, power):
+        self.objective, self.power = objective, power
+
+    def value_and_gradient(self, theta):
+        return tuple(np.ldexp(x, self.power) for x in self.objective.value_and_gradient(theta))
+
+    def linearize(self, theta):
+        point = self.objective.linearize(theta)
+        parts = (point.value, point.gradient, point.matrix)
+        return type(point)(*(np.ldexp(x, self.power) for x in parts))
+
+
+@pytest.mark.parametrize("power", [-900, -600, -300, 300, 600, 900])
+@pytest.mark.parametrize("find", [al.newton_mr, al.exact_newton, al.damped_newton])
+def test_newton_methods_go_the_same_way_at_every_scale(find, power):
+    """But for the rounding of hypot, which the solver uses, to the last bit."""
+    objective = saddle(EIGENVALUES, c=0.5)
+    theta0 = starts(objective)
+    close = {"rtol": 1e-9, "atol": 1e-12, "equal_nan": True}
+    for start in (theta0, theta0[0]):
+        expected = find(objective, start, max_iterations=4)
+        found = find(Scaled(objective, power), start, max_iterations=4)
+        assert np.array_equal(found.stop_reason, expected.stop_reason)
+        for name in ("theta", "step_size", "direction_norm", "iterations"):
+            assert np.allclose(getattr(found, name), getattr(expected, name), **close)
+        assert np.allclose(np.ldexp(found.value, -power), expected.value, **close)
+        if abs(power) == 300:
+            squared = np.ldexp(found.squared_gradient_norm, -2 * power)
+            assert np.allclose(squared, expected.squared_gradient_norm, **close)
+    if abs(power) == 300:
+        tolerance = np.ldexp(4.0 * np.nanmin(expected.squared_gradient_norm), 2 * power)
+        found = find(Scaled(objective, power), start, 4, squared_gradient_tolerance=tolerance)
+        assert found.stop_reason is FinderStopReason.CONVERGED

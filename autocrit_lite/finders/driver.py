@@ -12,6 +12,7 @@ from array_api_compat import device
 from ..checks import (
     Array,
     array_namespace,
+    binary_scale,
     float_array,
     integer,
     number,
@@ -49,7 +50,11 @@ class Step:
 
 
 class Finder(Protocol):
-    """A method: how it starts and what one step of it does, for A independent runs at once."""
+    """A method: how it starts and what one step of it does, for A independent runs at once.
+
+    One that does the same on f and on 2f has an attribute ``scale_free`` that is true: it is shown
+    a loss times a power of two if the squares of the gradients at the starts are no numbers.
+    """
 
     def init(self, objective: Objective, theta: Array) -> Any:
         """Return the state at the starts theta (A, n)."""
@@ -100,8 +105,13 @@ def find(
     # what is not finite is found by looking, and ends its run with a reason of its own
     with np.errstate(all="ignore"):
         point = objective.linearize(theta)
+        scale = _scale(point.gradient) if getattr(finder, "scale_free", False) else 1.0
+        if scale != 1.0:
+            objective = _Kept(objective, scale)
+            point = objective.linearize(theta)
+            tolerance = tolerance and tolerance * scale * scale
         stop, squared_norm = _stop(point, tolerance, max_iterations == 0)
-        log = _Log(theta, point.value, squared_norm)
+        log = _Log(theta, point.value / scale, squared_norm / scale / scale)
         runs = _Runs.start(theta, finder.init(objective, theta))
         for k in range(max_iterations + 1):
             going = indices(stop == GOES_ON)
@@ -119,7 +129,8 @@ def find(
             stop = xp.where(step.stop == GOES_ON, stop, step.stop)
             moved = (step.stop == GOES_ON) & (stop != int(FinderStopReason.NON_FINITE))
             runs = runs.after(step, moved)
-            log.add(runs, point.value, squared_norm, moved, step.record, k < N_FIRST, record_theta)
+            value, squared_norm = point.value / scale, squared_norm / scale / scale
+            log.add(runs, value, squared_norm, moved, step.record, k < N_FIRST, record_theta)
         return log.trace(theta0, record_theta)
 
 
@@ -140,27 +151,40 @@ def _stop(point: Linearization, tolerance: float, is_last: bool) -> tuple[Array,
 class _Kept:
     """An objective from others, who may write to what they are given or return it again later."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Any, scale: float = 1.0) -> None:
         self._objective = objective
+        self._scale = scale
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)
 
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
-        return self._objective.value_and_gradient(read_only(theta))
+        value, gradient = self._objective.value_and_gradient(read_only(theta))
+        if self._scale == 1.0:
+            return value, gradient
+        return self._scale * value, self._scale * gradient
 
     def linearize(self, theta: Array) -> Linearization:
-        return _KeptPoint(self._objective.linearize(read_only(theta)))
+        return _KeptPoint(self._objective.linearize(read_only(theta)), self._scale)
 
 
 class _KeptPoint:
-    """A point whose value and gradient stay as they are."""
+    """A point whose value and gradient stay as they are, of a loss times a power of two."""
 
-    def __init__(self, point: Linearization) -> None:
-        xp = array_namespace(point.gradient)
-        self.value = xp.asarray(point.value, copy=True)
-        self.gradient = xp.asarray(point.gradient, copy=True)
+    def __init__(self, point: Linearization, scale: float) -> None:
+        # products are new arrays
+        self.value, self.gradient = scale * point.value, scale * point.gradient
         self.hvp, self.hessian = point.hvp, point.hessian
+        if scale != 1.0:
+            self.hvp = lambda v: scale * point.hvp(v)
+            self.hessian = lambda: scale * point.hessian()
+
+
+def _scale(gradient: Array) -> float:
+    """Return a power of two for gradients (A, n): 1 if the largest is such that squares are."""
+    xp = array_namespace(gradient)
+    finite = xp.where(xp.isfinite(gradient), gradient, xp.zeros_like(gradient))
+    return float(binary_scale(xp.reshape(finite, (-1,))))
 
 
 @dataclass(frozen=True)

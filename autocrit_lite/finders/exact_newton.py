@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..checks import Array, array_namespace, number
 from ..objectives import Linearization, Objective
@@ -16,6 +17,8 @@ from .trace import Trace
 @dataclass(frozen=True)
 class DampedNewton:
     """The finder behind ``damped_newton``, to be run by ``driver.find``."""
+
+    scale_free: ClassVar[bool] = True
 
     cutoff: float
     search: ResidualSearch
@@ -42,6 +45,8 @@ class DampedNewton:
 @dataclass(frozen=True)
 class ExactNewton:
     """The finder behind ``exact_newton``, to be run by ``driver.find``."""
+
+    scale_free: ClassVar[bool] = True
 
     cutoff: float
 

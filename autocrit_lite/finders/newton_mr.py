@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checks import Array, one_of
 from ..critical_points import residual_indices
@@ -45,6 +45,8 @@ class NewtonMR:
     beside that, and also, unless a GPU solves dense systems, once in each iteration of the solver
     and up to 6 times where systems end: as often for few runs as for many.
     """
+
+    scale_free: ClassVar[bool] = True
 
     search: ResidualSearch
     solver: Mapping[str, Any]
