@@ -33,12 +33,12 @@ _EXPONENTS = {
 
 def out_of_range(b_norm: Any, A_norm: Any) -> bool:
     """Return whether a norm that comes up in any system may have no square."""
-    found = False
+    found = []
     inverse = 1.0 / A_norm if not isinstance(A_norm, float) or A_norm else math.inf
     for norm in (b_norm, A_norm, A_norm * b_norm, inverse * b_norm):
-        odd = (norm < 1.0 / LARGEST_SQUARED) | (norm > LARGEST_SQUARED) | (norm != norm)
-        found = found or (odd if isinstance(odd, bool) else bool(array_namespace(odd).any(odd)))
-    return found
+        found.append((norm >= 1.0 / LARGEST_SQUARED) & (norm <= LARGEST_SQUARED))
+    usual = found[0] & found[1] & found[2] & found[3]
+    return not (usual if isinstance(usual, bool) else bool(array_namespace(usual).all(usual)))
 
 
 def rescaled(
