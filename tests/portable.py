@@ -27,9 +27,18 @@ scipy.linalg.lu(a @ a), numpy.linalg.eigh(a + a.T)
 kinds = {x["architecture"] for x in threadpoolctl.threadpool_info() if x["user_api"] == "blas"}
 print(json.dumps(sorted(kinds)))
 """
+QUIET = ("-p", "no:randomly")
 PARTS = {
-    "notebooks": ("--nbval-lax", "-p", "no:randomly", "-p", "no:cacheprovider", "notebooks"),
-    "doctests": ("--doctest-modules", "-p", "no:randomly", "autocrit_lite"),
+    "notebooks": (
+        "--nbval-lax",
+        "-p",
+        "tests.nbval_watch",
+        *QUIET,
+        "-p",
+        "no:cacheprovider",
+        "notebooks",
+    ),
+    "doctests": ("--doctest-modules", *QUIET, "autocrit_lite"),
     "tests": ("-m", "not slow", "tests"),
 }
 

@@ -1,10 +1,14 @@
 """The notebooks as committed: executed in order, checked by nbval, small, with plain parameters."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -82,3 +86,14 @@ def test_shipped_data_and_figures_are_small():
     shipped = [p for folder in ("data", "figures") for p in (ROOT / folder).rglob("*")]
     assert all(p.stat().st_size < 2 * MEGABYTE for p in shipped if p.is_file())
     assert sum(p.stat().st_size for p in (ROOT / "data").rglob("*") if p.is_file()) < 40 * MEGABYTE
+
+
+def test_a_checked_notebook_whose_kernel_dies_fails_soon(tmp_path):
+    cells = [new_code_cell("import os; os._exit(1)"), new_code_cell("print(1)")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "dies.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "tests.nbval_watch", "-q"]
+    command += ["-p", "no:randomly", "-p", "no:cacheprovider", "-c", os.devnull, tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "2 failed" in done.stdout
+    assert "the notebook's kernel died" in done.stdout
