@@ -22,7 +22,7 @@ export CHROMIUM ?= /usr/bin/chromium
 
 help:
 	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims table"
-	@echo "make test          lint, types, pytest, nbval"
+	@echo "make test          lint, types, contracts, pytest, nbval"
 	@echo "make test-portable the suite and the notebooks on every BLAS kernel that this processor can run"
 	@echo "make test-oldest   the same with the oldest dependencies that are allowed"
 	@echo "make test-slow     the tests that take minutes"
@@ -51,6 +51,9 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry .
+	$(BIN)/python tests/unused.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,6 @@
 """A companion to four papers on the critical points of neural-network losses."""
 
 from . import ground_truth
-from .critical_points import morse_index
 from .finders import (
     FRYE_2019,
     FRYE_2021,
@@ -15,9 +14,11 @@ from .finders import (
     newton_tr,
     saddle_free_newton,
 )
-from .minres_qlp import MinresQLPResult, StopReason, minres_qlp
-from .networks import MLP
-from .objectives import AutogradObjective, NetworkObjective
+from .linalg.inertia import morse_index
+from .linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
+from .networks.mlp import MLP
+from .networks.objective import NetworkObjective
+from .objectives import AutogradObjective
 
 __all__ = [
     "FRYE_2019",

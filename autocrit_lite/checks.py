@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-Array = Any
-"""An array of NumPy, CuPy or any other library that follows the array API standard."""
-
-
-def array_namespace(*arrays: Array) -> Any:
-    """Return the functions of the library that the arrays are of.
-
-    NumPy's own follow the standard from 2.1 on; the wrappers that array_api_compat has for older
-    versions would cost as much as a small network's matrix products.
-    """
-    if all(isinstance(array, np.ndarray) for array in arrays):
-        return np
-    return array_api_compat.array_namespace(*arrays)
+from .arrays import Array, array_namespace
 
 
 def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
@@ -75,35 +62,6 @@ def plain_array(name: str, array: Array) -> Array:
         return np.asarray(array)
     except ValueError as error:
         raise TypeError(f"{name} must be an array: {error}") from None
-
-
-def read_only(array: Array) -> Array:
-    """Return a view that cannot be written to, for callables of others; NumPy's arrays only."""
-    if isinstance(array, np.ndarray):
-        array = array.view()
-        array.flags.writeable = False
-    return array
-
-
-LARGEST_SQUARED = 1e140
-"""Numbers between this and its inverse have squares whose sums are numbers of full precision."""
-
-
-def binary_scale(x: Array, axis: int | tuple[int, ...] = -1) -> Array:
-    """Return a power of two near 1 / max |x| over the axes, where squares of x would not do.
-
-    It is 1, which changes nothing, where the maximum is between 1e-140 and 1e140, 0, or not finite.
-    Beyond 2^±1000 it is 2^∓1000.
-    """
-    xp = array_namespace(x)
-    largest = xp.max(xp.abs(x), axis=axis)
-    usual = (largest >= 1.0 / LARGEST_SQUARED) & (largest <= LARGEST_SQUARED)
-    usual = usual | (largest == 0.0) | ~xp.isfinite(largest)
-    if bool(xp.all(usual)):
-        return xp.ones_like(largest)
-    exponent = xp.floor(xp.log2(xp.where(usual, xp.ones_like(largest), largest)))
-    exponent = xp.minimum(xp.maximum(-exponent, -1000.0 + 0.0 * exponent), 1000.0 + 0.0 * exponent)
-    return xp.where(usual, xp.ones_like(largest), 2.0**exponent)
 
 
 def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> Array:

@@ -14,12 +14,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, archive, claims, mnist, paths
+from . import __version__
 from .checks import one_of
+from .datasets import mnist
 from .devices import DEVICES, require_device
-from .experiments import REGISTRY, Experiment, FailedTasksError, MissingResultsError
-from .experiments.base import PROFILES
-from .store import Record, Store
+from .papers import claims
+from .papers.registry import REGISTRY
+from .runner import archive, paths
+from .runner.experiment import (
+    PROFILES,
+    Experiment,
+    FailedTasksError,
+    MissingResultsError,
+)
+from .runner.store import Record, Store
 
 DONE, FAILED, BAD_ARGUMENTS = 0, 1, 2
 
@@ -277,11 +285,11 @@ def run_command(parsed: argparse.Namespace) -> int:
 
 def reproduce_command(parsed: argparse.Namespace) -> int:
     """Execute notebooks, print what became of them and the claims."""
-    from .reproduce import reproduce
+    from .runner.notebooks import reproduce
 
     try:
         executions = reproduce(
-            parsed.names, parsed.profile, _parameters(parsed.parameter), parsed.out
+            parsed.names, parsed.profile, _parameters(parsed.parameter), parsed.out, REGISTRY
         )
     except (TypeError, ValueError) as error:
         raise BadArgumentsError(error) from None
@@ -319,7 +327,7 @@ def claims_command(parsed: argparse.Namespace) -> int:
 
 def verify_command(parsed: argparse.Namespace) -> int:
     """Recompute archived tasks and compare."""
-    from .verify import verify
+    from .runner.verify import verify
 
     folder = archive_folder()
     kinds = [_kind(name) for name in parsed.names]

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from array_api_compat import is_array_api_obj, is_cupy_array, is_numpy_array
 
-from .checks import Array, one_of
+from .arrays import Array
+from .checks import one_of
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ DEVICES = ("cpu", "gpu")
 
 SHARE = 0.5
 """Of the free memory that things which stay may fill. Chosen by us: what the passes over the
-samples hold for a moment is bounded by itself (``objectives.CACHE``), and takes some gigabytes."""
+samples hold for a moment is bounded by itself (``networks.objective.CACHE``): some gigabytes."""
 
 NEEDED = (
     "the device 'gpu' needs an NVIDIA GPU with its driver, and CuPy for the driver's CUDA version: "

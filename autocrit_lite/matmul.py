@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_cupy_namespace
 
-from .checks import Array, array_namespace
+from .arrays import Array, array_namespace
 
 Product = Callable[..., Array]
 """Of x (..., m, k) and y (..., k, n): their product, or ``out`` (..., m, n), if that is given, with

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .checks import Array
+from .arrays import Array
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart. The meanings are
 # those of Frye et al. 2021, Figs 2 to 5, and of Frye et al. 2019, Fig. 1 (true and found points).

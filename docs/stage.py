@@ -83,8 +83,8 @@ def command_page() -> str:
 
 def experiments_page() -> str:
     """Return the page on the experiments: what each is, and its settings with their sources."""
-    from autocrit_lite import paths
-    from autocrit_lite.experiments import REGISTRY
+    from autocrit_lite.papers.registry import REGISTRY
+    from autocrit_lite.runner import paths
 
     notebooks = paths.notebooks()
     parts = [

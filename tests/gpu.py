@@ -103,7 +103,7 @@ def finder(find, batch):
 
 def spectrum():
     """All eigenvalues of a dense Hessian, less its zero rows."""
-    from autocrit_lite.experiments.digit_spectra import on_its_device
+    from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device
 
     rng = np.random.default_rng(4)
     A = rng.normal(size=(90, 90))
@@ -119,8 +119,8 @@ def experiment():
     import tempfile
     from dataclasses import replace
 
-    from autocrit_lite.experiments.random_labels import RandomLabels
-    from autocrit_lite.store import Store
+    from autocrit_lite.papers.frye_2021.random_labels import RandomLabels
+    from autocrit_lite.runner.store import Store
 
     small = RandomLabels.from_profile(
         "quick", trajectories=1, starts=2, epochs=20, max_iterations=2, batch=2

@@ -12,7 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from autocrit_lite.experiments import REGISTRY, Experiment, Measured, Results, setting
+from autocrit_lite.papers.registry import REGISTRY
+from autocrit_lite.runner.experiment import Experiment, setting
+from autocrit_lite.runner.results import Measured, Results
 
 
 @dataclass(frozen=True)

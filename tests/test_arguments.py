@@ -12,12 +12,13 @@ import pytest
 import scipy.sparse
 
 import autocrit_lite as al
-from autocrit_lite.critical_points import PointClass, residual_indices
 from autocrit_lite.finders import FinderStopReason
-from autocrit_lite.optimizers import Momentum, train
+from autocrit_lite.linalg.residuals import residual_indices
+from autocrit_lite.points.classes import PointClass
+from autocrit_lite.training.optimizers import Momentum, train
+from tests.finders.problems import saddle
+from tests.finders.test_driver import EIGENVALUES, every_finder, starts
 
-from .finders.problems import saddle
-from .finders.test_driver import EIGENVALUES, every_finder, starts
 from .strict import back, there
 
 NET = al.MLP((3, 4, 2))
@@ -358,7 +359,7 @@ def test_importing_the_package_takes_no_large_memory():
 import sys, tracemalloc
 import numpy, scipy.linalg, pandas, autograd.numpy
 tracemalloc.start()
-import autocrit_lite.curvature
+import autocrit_lite.networks.derivatives
 sys.exit(tracemalloc.get_traced_memory()[1] > 25 * 2**20)
 """
     assert subprocess.run([sys.executable, "-c", text]).returncode == 0

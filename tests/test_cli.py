@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from autocrit_lite import __version__, claims, cli, experiments, paths
-from autocrit_lite.claims import Claim
+from autocrit_lite import __version__, cli
+from autocrit_lite.papers import claims
+from autocrit_lite.papers import registry as experiments
+from autocrit_lite.papers.claims import Claim
+from autocrit_lite.runner import paths
 from tests.synthetic import Synthetic
 
 
@@ -150,7 +153,7 @@ def test_failures_are_one_line_each_and_status_1(autocrit):
 
 def test_a_cluster_that_does_not_answer_is_a_failure(autocrit, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("autocrit_lite.parallel.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("autocrit_lite.runner.parallel.CONNECT_SECONDS", 0.5)
     status, _, errors = autocrit(*RUN, "--dask", "tcp://127.0.0.1:9")
     assert status == 1
     assert "tcp://127.0.0.1:9" in errors[-1]

@@ -19,7 +19,8 @@ def copy(tmp_path):
     """Return a copy of the package, with the tests that the recipes build on."""
     for part in ("autocrit_lite", "tests/finders"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "tests/__init__.py", "tests/test_curvature.py"):
+    for part in ("pyproject.toml", "tests/__init__.py", "tests/networks/test_derivatives.py"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
     return tmp_path
 
@@ -85,23 +86,23 @@ def test_the_finder_recipe(copy):
 
 
 def test_the_network_recipe(copy):
-    add(copy, "autocrit_lite/networks.py: ACTIVATIONS")
-    add(copy, "autocrit_lite/activations.py: DERIVATIVES")
-    report = pytest_in(copy, "tests/test_curvature.py", "-k", "sine and agree")
+    add(copy, "autocrit_lite/networks/mlp.py: ACTIVATIONS")
+    add(copy, "autocrit_lite/networks/activations.py: DERIVATIVES")
+    report = pytest_in(copy, "tests/networks/test_derivatives.py", "-k", "sine and agree")
     assert int(re.search(r"(\d+) passed", report)[1]) > 20
 
 
 def test_the_experiment_recipe(copy):
-    add(copy, "autocrit_lite/experiments/quartic_share.py")
-    path = copy / "autocrit_lite/experiments/__init__.py"
-    lines = "from .quartic_share import QuarticShare\nfrom .results"
-    text = path.read_text("utf-8").replace("from .results", lines)
+    add(copy, "autocrit_lite/papers/frye_2021/quartic_share.py")
+    path = copy / "autocrit_lite/papers/registry.py"
+    lines = "from .frye_2021.quartic_share import QuarticShare\nfrom .frye_2021.random"
+    text = path.read_text("utf-8").replace("from .frye_2021.random", lines)
     text = re.sub(r"^KINDS: .*\(\n", lambda m: m[0] + "    QuarticShare,\n", text, flags=re.M)
     path.write_text(text, encoding="utf-8")
     program = """
 from pathlib import Path
-from autocrit_lite.experiments import REGISTRY
-from autocrit_lite.store import Store
+from autocrit_lite.papers.registry import REGISTRY
+from autocrit_lite.runner.store import Store
 store = Store(Path("results"), Path("archive"))
 experiment = REGISTRY["quartic_share"].from_profile("quick")
 print(experiment.run(workers=1, store=store), experiment.run(workers=1, store=store))

@@ -7,15 +7,17 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from autocrit_lite import MLP, NetworkObjective, archive, objectives
+from autocrit_lite import MLP, NetworkObjective
 from autocrit_lite.cli import archive_folder
-from autocrit_lite.critical_points import is_gradient_flat, point_class
 from autocrit_lite.devices import gpu, how_many_fit, require_device, to_device, to_numpy
-from autocrit_lite.experiments import REGISTRY
-from autocrit_lite.experiments.digit_spectra import on_its_device, round_to_single
 from autocrit_lite.finders import Trace, newton_mr
-from autocrit_lite.initialization import initial_theta
-from autocrit_lite.store import Store
+from autocrit_lite.networks import objective as network_objective
+from autocrit_lite.networks.initialization import initial_theta
+from autocrit_lite.papers.registry import REGISTRY
+from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device, round_to_single
+from autocrit_lite.points.classes import is_gradient_flat, point_class
+from autocrit_lite.runner import archive
+from autocrit_lite.runner.store import Store
 from tests.strict import DEVICE, as_gpu, back, there
 
 # --- no GPU ---
@@ -123,7 +125,7 @@ def test_curvature_in_chunks_of_samples_and_groups_of_points(monkeypatch, loss, 
     """With the small cache the device's passes take points one by one."""
     expected, theta, v = problem(loss=loss)
     as_gpu(monkeypatch)
-    monkeypatch.setattr(objectives, "CACHE", cache)
+    monkeypatch.setattr(network_objective, "CACHE", cache)
     objective, *_ = problem(loss=loss, chunk_size=20)
     objective = objective.to_device("gpu")
     groups = objective.linearize(objective.asarray(theta))._groups

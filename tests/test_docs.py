@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import autocrit_lite as al
-from autocrit_lite import experiments
+from autocrit_lite.papers import registry as experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

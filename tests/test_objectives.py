@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from autocrit_lite import MLP, AutogradObjective, NetworkObjective
-from autocrit_lite.objectives import network_loss
-from autocrit_lite.optimizers import GradientDescent, train
+from autocrit_lite.networks.objective import network_loss
+from autocrit_lite.training.optimizers import GradientDescent, train
 from tests import strict
 
 NET = MLP((3, 4, 2), activation="tanh")

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import autocrit_lite as al
-from autocrit_lite import claims
-from autocrit_lite.critical_points import point_class
+from autocrit_lite.papers import claims
+from autocrit_lite.points.classes import point_class
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

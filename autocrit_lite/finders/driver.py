@@ -9,19 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import device
 
-from ..checks import (
-    Array,
-    array_namespace,
-    binary_scale,
-    float_array,
-    integer,
-    number,
-    objective_with,
-    read_only,
-    theta_array,
-)
+from ..arrays import Array, array_namespace, binary_scale, dot, indices, put, read_only, take
+from ..checks import float_array, integer, number, objective_with, theta_array
 from ..objectives import Linearization, Objective
-from .rows import dot, indices, put, take
 from .trace import DIRECTION_SCALARS, GOES_ON, ITERATE_SCALARS, FinderStopReason, Trace
 
 N_FIRST = 5

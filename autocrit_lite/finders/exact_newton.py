@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..checks import Array, array_namespace, number
+from ..arrays import Array, array_namespace, dot
+from ..checks import number
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import CARRY, ResidualSearch, Search, SearchState, minimize_along, stop_reasons
-from .rows import dot
 from .spectrum import Spectrum
 from .trace import Trace
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from array_api_compat import device
 
-from ..checks import Array, array_namespace, number, one_of
+from ..arrays import Array, array_namespace, dot, norm, put, take
+from ..checks import number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import backtrack, stop_reasons
-from .rows import dot, norm, put, take
 from .trace import Trace
 
 WOLFE, ARMIJO, FIXED = "wolfe", "armijo", "fixed"

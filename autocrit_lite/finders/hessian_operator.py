@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import device, is_cupy_array
 
-from ..checks import Array, array_namespace, integer, number, one_of
-from ..minres_qlp import MinresQLPResult, StopReason, minres_qlp
+from ..arrays import Array, array_namespace, take
+from ..checks import integer, number, one_of
+from ..linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
 from ..objectives import Linearization, Objective
-from .rows import take
 
 Dense = bool | Literal["auto"]
 DENSE = (True, False, "auto")

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import Array, array_namespace, number, one_of
+from ..arrays import Array, array_namespace, dot, indices, norm, put, take
+from ..checks import number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
 from .line_search import Search, stop_reasons
-from .rows import dot, indices, norm, put, take
 from .spectrum import Spectrum
 from .trace import FinderStopReason, Trace
 

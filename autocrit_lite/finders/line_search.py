@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from array_api_compat import device
 
-from ..checks import Array, array_namespace, number, one_of
+from ..arrays import Array, array_namespace, dot, indices, put, take
+from ..checks import number, one_of
 from ..objectives import Objective
-from .rows import dot, indices, put, take
 from .trace import GOES_ON, FinderStopReason
 
 CARRY, RESTART = "carry", "restart"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ..checks import Array, one_of
-from ..critical_points import residual_indices
+from ..arrays import Array, dot, norm
+from ..checks import one_of
+from ..linalg.residuals import residual_indices
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import (
@@ -21,7 +22,6 @@ from .hessian_operator import (
     solver_options,
 )
 from .line_search import CARRY, ResidualSearch, SearchState, stop_reasons
-from .rows import dot, norm
 from .trace import Trace
 
 FRYE_2021: Mapping[str, Any] = MappingProxyType({"rho": 0.1, "rho_unit": 0.5})

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import Array, array_namespace, number, numbers, one_of
+from ..arrays import Array, array_namespace, dot, norm
+from ..checks import number, numbers, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
 from .line_search import Search, stop_reasons
-from .rows import dot, norm
 from .trace import Trace
 
 # 5 log-spaced from 1 to 1e-4 (Frye et al. 2019, 6.5)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from ..checks import Array, array_namespace, integer, numbers
+from ..arrays import Array, array_namespace, norm
+from ..checks import integer, numbers
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .line_search import Search, stop_reasons
-from .rows import norm
 from .spectrum import Spectrum, lanczos
 from .trace import Trace
 

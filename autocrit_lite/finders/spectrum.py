@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from array_api_compat import device
 
-from ..checks import Array, array_namespace
+from ..arrays import Array, array_namespace, norm, take
 from ..objectives import Linearization
-from .rows import norm, take
 
 # chosen by us: a hundred times the unit rounding error
 EXHAUSTED = 1e-14

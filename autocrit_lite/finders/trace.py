@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..checks import Array, one_of
+from ..arrays import Array
+from ..checks import one_of
 from ..devices import to_numpy
 from ..reasons import Reason
 

@@ -33,8 +33,9 @@ from itertools import combinations
 import numpy as np
 from autograd import grad
 
-from ..checks import Array, float_array, integer, number, theta_array
-from ..networks import ACTIVATIONS, MLP
+from ..arrays import Array
+from ..checks import float_array, integer, number, theta_array
+from ..networks.mlp import ACTIVATIONS, MLP
 
 
 def sample(

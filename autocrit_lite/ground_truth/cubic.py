@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import Array, theta_array
+from ..arrays import Array
+from ..checks import theta_array
 
 
 class Cubic:

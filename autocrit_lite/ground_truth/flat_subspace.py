@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import Array, integer, number
-from ..networks import MLP
+from ..arrays import Array
+from ..checks import integer, number
+from ..networks.mlp import MLP
 from .critical_locus import hidden_activations
 
 

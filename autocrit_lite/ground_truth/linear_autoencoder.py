@@ -26,8 +26,9 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from ..checks import Array, float_array, integer, number
-from ..networks import MLP
+from ..arrays import Array
+from ..checks import float_array, integer, number
+from ..networks.mlp import MLP
 
 
 @dataclass(frozen=True, eq=False)

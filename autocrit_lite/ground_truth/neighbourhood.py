@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..checks import Array, integer, number, theta_array
-from ..networks import MLP
+from ..arrays import Array
+from ..checks import integer, number, theta_array
+from ..networks.mlp import MLP
 from ..objectives import Objective
 
 

@@ -33,7 +33,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from ..checks import Array, array_namespace, float_array, theta_array
+from ..arrays import Array, array_namespace
+from ..checks import float_array, theta_array
 
 CRITICAL_POINT = (-3.0, 0.0)
 """The only critical point, the minimum of f."""

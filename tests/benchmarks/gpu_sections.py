@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from autocrit_lite import FRYE_2021, MLP, NetworkObjective, devices, minres_qlp, newton_mr
+from autocrit_lite.datasets.mnist import shipped_digits
 from autocrit_lite.devices import to_device, to_numpy
-from autocrit_lite.experiments.digit_spectra import on_its_device
-from autocrit_lite.experiments.mnist_autoencoder import MnistAutoencoder
-from autocrit_lite.initialization import initial_theta
-from autocrit_lite.mnist import shipped_digits
-from autocrit_lite.store import Store
+from autocrit_lite.networks.initialization import initial_theta
+from autocrit_lite.papers.frye_2021.mnist_autoencoder import MnistAutoencoder
+from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device
+from autocrit_lite.runner.store import Store
 from tests.benchmarks.synchronisations import synchronisations
 
 OURS = "autocrit_lite"
@@ -306,7 +306,7 @@ def figure(machine, scale):
 
 def trained(experiment, task):
     """Return the record of a training."""
-    from autocrit_lite.store import new_record
+    from autocrit_lite.runner.store import new_record
 
     return new_record(task, experiment.compute(task.configuration, None), 0.0)
 

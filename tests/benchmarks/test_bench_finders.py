@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from autocrit_lite.datasets import gaussian
+from autocrit_lite.datasets.gaussian import gaussian
 from autocrit_lite.finders import FRYE_2019, newton_mr
-from autocrit_lite.networks import MLP
-from autocrit_lite.objectives import NetworkObjective
+from autocrit_lite.networks.mlp import MLP
+from autocrit_lite.networks.objective import NetworkObjective
 
 # chosen by us: half of n = 128
 MAXIT = 64

@@ -7,7 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from autocrit_lite.experiments.mnist_autoencoder import MnistAutoencoder
+from autocrit_lite.papers.frye_2021.mnist_autoencoder import MnistAutoencoder
 from tests.benchmarks import gpu_sections, write_gpu_table
 from tests.benchmarks.gpu_sections import OPERATIONS, OURS, Machine, Scale
 from tests.benchmarks.synchronisations import synchronisations

@@ -16,8 +16,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from autocrit_lite.experiments import REGISTRY  # noqa: E402
-from autocrit_lite.store import Store, provenance  # noqa: E402
+from autocrit_lite.papers.registry import REGISTRY  # noqa: E402
+from autocrit_lite.runner.store import Store, provenance  # noqa: E402
 from tests.portable import CHOSEN, kernels  # noqa: E402
 
 INTRODUCTION = """\

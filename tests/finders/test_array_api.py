@@ -8,7 +8,7 @@ from autocrit_lite import MLP, NetworkObjective
 from autocrit_lite.devices import to_numpy
 from autocrit_lite.finders import newton_mr
 from autocrit_lite.finders.trace import DIRECTION_SCALARS, ITERATE_SCALARS
-from autocrit_lite.minres_qlp import minres_qlp
+from autocrit_lite.linalg.minres_qlp import minres_qlp
 from tests.benchmarks.synchronisations import synchronisations
 from tests.strict import DEVICE, as_gpu, back, there
 

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from autocrit_lite.arrays import indices, norm, put, take
 from autocrit_lite.devices import to_numpy
 from autocrit_lite.finders import (
     FinderStopReason,
@@ -16,8 +17,7 @@ from autocrit_lite.finders import (
     newton_tr,
     saddle_free_newton,
 )
-from autocrit_lite.finders.rows import indices, norm, put, take
-from autocrit_lite.minres_qlp import StopReason as SolverStopReason
+from autocrit_lite.linalg.minres_qlp import StopReason as SolverStopReason
 
 from .problems import Counted, Point, saddle, strict
 

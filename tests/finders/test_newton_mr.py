@@ -4,11 +4,12 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 
-from autocrit_lite.datasets import gaussian
+from autocrit_lite.datasets.gaussian import gaussian
 from autocrit_lite.finders import FRYE_2019, FRYE_2021, FinderStopReason, damped_newton, newton_mr
 from autocrit_lite.ground_truth import linear_autoencoder
 from autocrit_lite.ground_truth.quartic import FLAT_SQUARED_GRADIENT_NORM, Quartic
-from autocrit_lite.objectives import AutogradObjective, NetworkObjective
+from autocrit_lite.networks.objective import NetworkObjective
+from autocrit_lite.objectives import AutogradObjective
 
 from .problems import saddle
 

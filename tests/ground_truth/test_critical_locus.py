@@ -5,8 +5,9 @@ import pytest
 
 from autocrit_lite.ground_truth import critical_locus as locus
 from autocrit_lite.ground_truth.neighbourhood import displace, nearby_critical_points
-from autocrit_lite.networks import MLP
-from autocrit_lite.objectives import AutogradObjective, network_loss
+from autocrit_lite.networks.mlp import MLP
+from autocrit_lite.networks.objective import network_loss
+from autocrit_lite.objectives import AutogradObjective
 
 
 def mse(net, X, Y):

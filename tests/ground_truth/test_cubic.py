@@ -3,7 +3,7 @@ import pytest
 
 from autocrit_lite import AutogradObjective
 from autocrit_lite.ground_truth.cubic import Cubic
-from autocrit_lite.optimizers import GradientDescent, train
+from autocrit_lite.training.optimizers import GradientDescent, train
 
 
 def test_derivatives_agree_with_autograd():

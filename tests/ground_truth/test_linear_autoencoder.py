@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from autocrit_lite import AutogradObjective, NetworkObjective
-from autocrit_lite.datasets import gaussian
+from autocrit_lite.datasets.gaussian import gaussian
 from autocrit_lite.ground_truth.linear_autoencoder import critical_points
-from autocrit_lite.objectives import network_loss
+from autocrit_lite.networks.objective import network_loss
 
 X = gaussian(np.random.default_rng(0))
 COVARIANCE = X.T @ X / len(X)

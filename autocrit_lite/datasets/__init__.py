@@ -1,0 +1,1 @@
+"""The data of the papers, and a reader's own."""

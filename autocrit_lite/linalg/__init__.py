@@ -1,0 +1,1 @@
+"""Linear algebra: MINRES-QLP, inertia, spectra of large symmetric matrices."""

@@ -1,0 +1,193 @@
+"""How many eigenvalues are negative, zero and positive: counts without the eigenvalues."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from array_api_compat import is_array_api_obj, is_numpy_array
+from scipy.linalg import lapack
+
+from ..arrays import Array, array_namespace
+from ..checks import float_array, number
+
+INDEX_TOLERANCE = 1e-5
+"""Eigenvalues from −1e-5 to 1e-5 count as zero (Frye et al. 2019, 6.6; 2021, A.2)."""
+
+
+class Inertia(NamedTuple):
+    """How many eigenvalues of a symmetric matrix lie below −τ, from −τ to τ, and above τ."""
+
+    negative: int
+    zero: int
+    positive: int
+
+
+def morse_index(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
+    """Return the fraction of eigenvalues below −τ, shape (...).
+
+    Parameters
+    ----------
+    hessian : array (..., n, n)
+        Symmetric matrices. NumPy's are factored (see ``inertia``), those of other array modules
+        diagonalised where they are.
+    tolerance : float
+        τ, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative
+        or infinite.
+
+    Examples
+    --------
+    >>> float(morse_index(np.diag([-2.0, -1e-6, 0.0, 3.0])))
+    0.25
+    """
+    hessian = _symmetric("hessian", hessian)
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
+    n = hessian.shape[-1]
+    xp = array_namespace(hessian)
+    if not is_numpy_array(hessian):
+        below = xp.astype(xp.linalg.eigvalsh(hessian) < -tolerance, xp.float64)
+        return xp.mean(below, axis=-1)
+    shifted = hessian + tolerance * np.eye(n)
+    counts = [_pivots(H.T, lower=True).negative for H in shifted.reshape(-1, n, n)]
+    return np.reshape(counts, hessian.shape[:-2]) / n
+
+
+def degeneracy(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
+    """Return the number of eigenvalues from −τ to τ, an integer array of shape (...).
+
+    Parameters
+    ----------
+    hessian : array (..., n, n)
+        Symmetric matrices.
+    tolerance : float
+        τ, at least 0. Sankar & Balasubramanian do not state theirs; the default is that of the
+        index in Frye et al. 2019, 6.6.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the Hessian is not float64, finite, square and symmetric, or the tolerance is negative
+        or infinite.
+    """
+    hessian = _symmetric("hessian", hessian)
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
+    xp = array_namespace(hessian)
+    if not is_numpy_array(hessian):
+        within = xp.abs(xp.linalg.eigvalsh(hessian)) <= tolerance
+        return xp.sum(xp.astype(within, xp.int64), axis=-1)
+    n = hessian.shape[-1]
+    counts = [_inertia(H.copy().T, tolerance).zero for H in hessian.reshape(-1, n, n)]
+    return np.reshape(np.asarray(counts, dtype=np.int64), hessian.shape[:-2])
+
+
+def inertia(
+    matrix: Array, tolerance: float = INDEX_TOLERANCE, *, overwrite: bool = False
+) -> Inertia:
+    """Count the eigenvalues below −τ, from −τ to τ, and above τ, without computing them.
+
+    By Sylvester's law of inertia H + τ1 = LDLᵀ has as many negative eigenvalues as D, and those are
+    the eigenvalues of H below −τ; H − τ1 gives those above τ. A factorisation (Bunch & Kaufman's,
+    LAPACK's dsytrf) takes n³/3 multiplications and additions. Like an eigenvalue solver it counts
+    exactly for a matrix that differs from H by rounding: eigenvalues nearer to ±τ than some
+    1e-15 ‖H‖ may fall on either side.
+
+    Parameters
+    ----------
+    matrix : NumPy array (n, n)
+        H, symmetric.
+    tolerance : float
+        τ, at least 0.
+    overwrite : bool
+        Work in the matrix's own memory and leave it destroyed: for an H that fits only once. The
+        first factorisation needs but the one triangle, the second the other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the matrix is not float64, finite, square and symmetric, or the tolerance is negative or
+        infinite, or ``overwrite`` is asked of an array that is read-only or not contiguous.
+
+    References
+    ----------
+    J. R. Bunch and L. Kaufman, Some stable methods for calculating inertia and solving symmetric
+    linear systems, Mathematics of Computation 31(137), 163-179, 1977.
+
+    Examples
+    --------
+    >>> inertia(np.array([[0.0, 2.0], [2.0, 0.0]]))
+    Inertia(negative=1, zero=0, positive=1)
+    """
+    if not is_numpy_array(matrix):
+        raise TypeError(f"matrix must be a NumPy array, not {type(matrix).__name__}")
+    matrix = _symmetric("matrix", matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix must have shape (n, n), not {matrix.shape}")
+    tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
+    if not overwrite:
+        return _inertia(np.array(matrix, order="F"), tolerance)
+    if not matrix.flags.writeable or not matrix.flags.forc:
+        raise ValueError("matrix must be writeable and contiguous to be overwritten")
+    return _inertia(matrix if matrix.flags.f_contiguous else matrix.T, tolerance)
+
+
+def _inertia(H: Array, tolerance: float) -> Inertia:
+    """Count for a symmetric H in column order, destroying it."""
+    n = len(H)
+    diagonal = H.diagonal().copy()
+    np.fill_diagonal(H, diagonal + tolerance)
+    negative = _pivots(H, lower=True).negative
+    np.fill_diagonal(H, diagonal - tolerance)
+    positive = _pivots(H, lower=False).positive
+    return Inertia(negative, n - negative - positive, positive)
+
+
+def _pivots(H: Array, *, lower: bool) -> Inertia:
+    """Count the signs of D in H = LDLᵀ, destroying one triangle and the diagonal of H.
+
+    D has blocks of one or two rows. Pivoting takes a block [a b; b c] of two only if ac < b², so
+    that it has one eigenvalue of each sign. LAPACK marks its rows by negative pivots.
+    """
+    n = len(H)
+    factors, pivots, _ = lapack.dsytrf(H, lower=lower, lwork=64 * n, overwrite_a=True)
+    single = factors.diagonal()[pivots > 0]
+    pairs = (n - len(single)) // 2
+    negative = int(np.sum(single < 0)) + pairs
+    positive = int(np.sum(single > 0)) + pairs
+    return Inertia(negative, n - negative - positive, positive)
+
+
+def _symmetric(name: str, matrix: Array) -> Array:
+    """Return the matrices (..., n, n) if they are finite and symmetric, else raise.
+
+    The routines below read one triangle and would count wrongly in silence. Hessians of this
+    package are symmetric to 1e-14; 1e-10 of a matrix's largest element is allowed, chosen by us.
+    Works on blocks of rows, since a copy of a large matrix may not fit.
+    """
+    matrix = float_array(name, matrix)
+    n = matrix.shape[-1] if matrix.ndim else 0
+    if matrix.ndim < 2 or matrix.shape[-2] != n or n == 0:
+        raise ValueError(f"{name} must have shape (..., n, n), not {tuple(matrix.shape)}")
+    if 0 in matrix.shape:
+        return matrix
+    xp = array_namespace(matrix)
+    difference = scale = xp.zeros_like(matrix[..., 0, 0])
+    for start in range(0, n, 512):
+        stop = min(start + 512, n)
+        rows = matrix[..., start:stop, :]
+        columns = xp.matrix_transpose(matrix[..., :, start:stop])
+        difference = xp.maximum(difference, xp.max(xp.abs(rows - columns), axis=(-2, -1)))
+        scale = xp.maximum(scale, xp.max(xp.abs(rows), axis=(-2, -1)))
+    excess = float(xp.max(xp.where(difference > 1e-10 * scale, difference, 0.0)))
+    if excess > 0.0:
+        raise ValueError(f"{name} must be symmetric, but differs by {excess:.3g} across")
+    return matrix
+
+
+def _array(x: Array) -> Array:
+    """Return an array as it is, and a number or a list as NumPy's."""
+    return x if is_array_api_obj(x) else np.asarray(x)

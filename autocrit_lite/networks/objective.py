@@ -1,0 +1,314 @@
+"""The loss of a network on data, with derivatives in closed form."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from array_api_compat import device, is_array_api_obj, is_numpy_array
+
+from ..arrays import Array, array_namespace, read_only
+from ..checks import float_array, integer, number, one_of, plain_array, theta_array
+from ..devices import to_device
+from .dense import dense_cost, dense_product_cost
+from .derivatives import NetworkLinearization, Problem, evaluate
+from .losses import LOSSES
+from .mlp import MLP
+from .samples import compress as compressed
+from .samples import in_chunks
+
+CACHE = 2**17
+"""Numbers in a core's share of the cache: 1 MiB, the L2 cache of the machines measured."""
+
+
+def network_loss(
+    net: MLP, theta: Array, X: Array, Y: Array, loss: str = "mse", l2: float = 0.0
+) -> Array:
+    """Return the loss of a network: its readable definition, which autograd differentiates.
+
+    Parameters
+    ----------
+    net : MLP
+    theta : array (n,)
+    X : array (N, inputs)
+    Y : array (N, outputs) of targets for ``"mse"``, or (N,) of integer labels for
+        ``"cross_entropy"``
+    loss : {"mse", "cross_entropy"}
+        The squared error averaged over samples and outputs, or the softmax cross-entropy
+        averaged over samples (Frye et al. 2021, A.1.2).
+    l2 : float
+        Adds ``l2`` times the mean of θ².
+
+    Raises
+    ------
+    ValueError
+        If theta or Y has another shape, or the loss another name.
+    """
+    one_of("loss", loss, LOSSES)
+    Z = net.forward(theta, X)
+    shape = Z.shape if loss == "mse" else Z.shape[:1]
+    if np.shape(Y) != shape:
+        raise ValueError(f"Y must have shape {shape}, not {np.shape(Y)}")
+    if loss == "mse":
+        value = anp.mean((Z - Y) ** 2)
+    else:
+        Z = Z - anp.max(Z, axis=1, keepdims=True)
+        log_probability = Z - anp.log(anp.sum(anp.exp(Z), axis=1, keepdims=True))
+        value = -anp.mean(log_probability[anp.arange(Y.shape[0]), Y])
+    return value + l2 * anp.mean(theta**2)
+
+
+class NetworkObjective:
+    """The loss of a network on data, with derivatives in closed form.
+
+    ``network_loss`` defines it; the derivatives here do without autograd, and follow the arrays
+    that they are given: CuPy data and parameters, CuPy results.
+
+    Parameters
+    ----------
+    net : MLP
+    X : array (N, inputs) of float64
+    Y : array
+        (N, outputs) of targets for ``"mse"``; (N,) of integer labels from 0 to outputs − 1, or
+        (N, outputs) of one-hot rows, for ``"cross_entropy"``.
+    loss : {"mse", "cross_entropy"}
+        The squared error averaged over samples and outputs, or the softmax cross-entropy averaged
+        over samples (Frye et al. 2021, A.1.2).
+    l2 : float
+        Adds ``l2`` times the mean of θ² (0 by default: Frye et al. 2021, Fig. 3).
+    compress : bool
+        Whether a linear network with squared error replaces N samples by the square root of their
+        second moments, which changes nothing but rounding. On by default, since it only saves time.
+    chunk_size : int or None
+        How many samples go through the network together. Changes nothing but rounding. By default
+        so many that a layer's temporary arrays stay in a core's cache, or 512 times as many for
+        arrays of another library than NumPy: chosen by us, by measurement.
+
+    Attributes
+    ----------
+    net : MLP
+    n_samples : int
+        How many samples there are, N.
+    hessian_cost : float
+        How many Hessian-vector products cost as much as one dense Hessian, by counted operations.
+    dense_product_cost : float
+        How many of them cost as much as one product with the dense Hessian; more than 1 for few
+        samples.
+    point_bytes : int
+        How much memory a point of ``linearize`` keeps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or the data holds NaN or infinity.
+
+    Notes
+    -----
+    A θ that holds NaN or infinity gives NaN as value and in every entry of gradient and products;
+    one at which the loss overflows gives infinity or NaN. Neither raises or warns: a finder checks.
+
+    ReLU's derivative at 0 is taken to be 0, its second derivative to be 0 everywhere, although the
+    loss has no second derivative where a unit's input is exactly 0.
+
+    Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1),
+    and another one for ``subset`` and ``to_device``, but not of arrays that cannot be written to.
+    A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units, on top of which a
+    product needs a few chunks' worth. A dense matrix needs its n² and up to n² / 2 more until it
+    returns, for each of the points in a batch that go through the samples together, and
+    T = (units of a layer)² numbers for each sample of a chunk.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(100, 3))
+    >>> objective = NetworkObjective(MLP((3, 2, 3)), X, X, l2=1e-3)
+    >>> point = objective.linearize(rng.normal(size=(5, 17)))
+    >>> point.value.shape, point.gradient.shape, point.hessian().shape
+    ((5,), (5, 17), (5, 17, 17))
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        loss: str = "mse",
+        l2: float = 0.0,
+        *,
+        compress: bool = True,
+        chunk_size: int | None = None,
+    ) -> None:
+        if not isinstance(net, MLP):
+            raise TypeError(f"net must be an MLP, not {net!r}")
+        one_of("loss", loss, LOSSES)
+        one_of("compress", compress, (True, False))
+        l2 = number("l2", l2, at_least=0.0, at_most=float(np.finfo(float).max))
+        X = float_array("X", X)
+        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
+            raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {tuple(X.shape)}")
+        given, Y = _targets(Y, X, net.layers[-1], loss)
+        xp = array_namespace(X)
+        n_samples, n_outputs = Y.shape
+        self.n_samples = n_samples
+        self._data = _kept(X), _kept(given)
+        self._options: dict[str, Any] = {
+            "loss": loss,
+            "l2": l2,
+            "compress": compress,
+            "chunk_size": chunk_size,
+        }
+        scale = 2.0 / (n_samples * n_outputs) if loss == "mse" else 1.0 / n_samples
+        ones = xp.ones((n_samples, 1), dtype=xp.float64, device=device(X)) if net.bias else None
+        constant = xp.asarray(0.0, dtype=xp.float64, device=device(X))
+        linear = net.activation == "linear" and loss == "mse"
+        if compress and linear and n_samples > net.layers[0] + net.bias:
+            X, Y, ones, constant = compressed(X, Y, ones)
+        budget = CACHE if is_numpy_array(X) else 512 * CACHE
+        if chunk_size is None:
+            chunk_size = max(256, budget // (3 * max(net.layers[1:])))
+        self.net = net
+        self._problem = Problem(
+            net=net,
+            loss=LOSSES[loss](xp),
+            chunks=in_chunks(X, Y, ones, integer("chunk_size", chunk_size, at_least=1)),
+            scale=scale,
+            constant=constant,
+            l2=l2,
+            budget=budget,
+            xp=xp,
+            device=device(X),
+        )
+        *hidden, outputs = net.layers[1:]
+        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
+
+    # a mini-batch needs neither of these
+    @cached_property
+    def hessian_cost(self) -> float:
+        """How many Hessian-vector products cost as much as one dense Hessian."""
+        return dense_cost(self._problem)
+
+    @cached_property
+    def dense_product_cost(self) -> float:
+        """How many of them cost as much as one product with the dense Hessian."""
+        return dense_product_cost(self._problem)
+
+    def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
+        """Return the loss, shape (...), and its gradient, shape (..., n), at theta (..., n).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta is not float64, or not of shape (n,) or (B, n).
+        """
+        return evaluate(self._problem, self._theta(theta), second=False)[:2]
+
+    def linearize(self, theta: Array) -> NetworkLinearization:
+        """Return the loss at theta (..., n) with what its derivatives need.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta is not float64, or not of shape (n,) or (B, n).
+        """
+        return NetworkLinearization(self._problem, self._theta(theta))
+
+    def asarray(self, theta: Array) -> Array:
+        """Return θ, NumPy's or already there, as an array of the library and device of X."""
+        return self._problem.xp.asarray(theta, device=self._problem.device)
+
+    def to_device(self, device: str) -> NetworkObjective:
+        """Return the same loss with its NumPy data on a device, "cpu" or "gpu".
+
+        Raises
+        ------
+        RuntimeError
+            If there is no GPU: the message says what is needed.
+        """
+        X, Y = (to_device(array, device) for array in self._data)
+        return NetworkObjective(self.net, X, Y, **self._options)
+
+    def subset(self, rows: Array) -> NetworkObjective:
+        """Return the same loss over the samples ``rows`` alone, as mini-batches need it.
+
+        Parameters
+        ----------
+        rows : integer array (k,)
+            Which of the N samples, from 0 to N − 1, with repetitions if need be; not a mask.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If rows is not as described.
+        """
+        X, Y = self._data
+        xp = self._problem.xp
+        rows = xp.asarray(_row_numbers(rows, self.n_samples), device=device(X))
+        parts = (read_only(xp.take(array, rows, axis=0)) for array in (X, Y))
+        return NetworkObjective(self.net, *parts, **self._options)
+
+    def _theta(self, theta: Array) -> Array:
+        theta = theta_array(theta, self.net.n_parameters)
+        if array_namespace(theta) is not self._problem.xp:
+            raise TypeError(
+                f"theta must be an array of the library that X is of ({self._problem.xp.__name__}),"
+                f" not {type(theta).__name__}"
+            )
+        return theta
+
+
+def _row_numbers(rows: Array, n_samples: int) -> Array:
+    """Return the numbers of rows, shape (k,), if they are any of ``n_samples``, else raise."""
+    rows = rows if is_array_api_obj(rows) else np.asarray(rows)
+    xp = array_namespace(rows)
+    if rows.ndim != 1 or rows.shape[0] == 0:
+        raise ValueError(f"rows must have shape (k,), k > 0, not {tuple(rows.shape)}")
+    if not xp.isdtype(rows.dtype, "integral"):
+        hint = "; for a mask take its nonzero" if xp.isdtype(rows.dtype, "bool") else ""
+        raise TypeError(f"rows must hold integers, not {rows.dtype}{hint}")
+    lowest, highest = int(xp.min(rows)), int(xp.max(rows))
+    if lowest < 0 or highest >= n_samples:
+        raise ValueError(
+            f"rows must hold numbers from 0 to {n_samples - 1}, not from {lowest} to {highest}"
+        )
+    return rows
+
+
+def _kept(array: Array) -> Array:
+    """Return what later changes of an array do not reach: a copy, unless it is read-only."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        return array
+    return read_only(array_namespace(array).asarray(array, copy=True))
+
+
+def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> tuple[Array, Array]:
+    """Return Y as an array, and the targets, shape (N, outputs): that, or its labels one-hot."""
+    n_samples = X.shape[0]
+    if loss == "mse":
+        Y = float_array("Y", Y)
+        if Y.shape != (n_samples, n_outputs):
+            raise ValueError(f"Y must have shape ({n_samples}, {n_outputs}), not {tuple(Y.shape)}")
+        return Y, Y
+    accepted = f"({n_samples},) of labels or ({n_samples}, {n_outputs}) of one-hot rows"
+    Y = plain_array("Y", Y)
+    xp = array_namespace(X, Y)
+    if Y.shape == (n_samples, n_outputs) and n_samples:
+        hot = float_array("Y", Y)
+        ones = xp.sum(xp.astype(hot == 1.0, xp.int64), axis=1)
+        if not bool(xp.all((hot == 0.0) | (hot == 1.0)) & xp.all(ones == 1)):
+            raise ValueError("Y must hold labels or one-hot rows; probabilities are not accepted")
+        return Y, hot
+    if not xp.isdtype(Y.dtype, "integral"):
+        raise TypeError(f"Y must hold integer labels or one-hot rows, not {Y.dtype}")
+    if Y.shape != (n_samples,):
+        raise ValueError(f"Y must have shape {accepted}, not {tuple(Y.shape)}")
+    lowest, highest = int(xp.min(Y)), int(xp.max(Y))
+    if lowest < 0 or highest >= n_outputs:
+        raise ValueError(
+            f"Y must hold labels from 0 to {n_outputs - 1}, not from {lowest} to {highest}"
+        )
+    wide = xp.astype(Y, xp.int64, copy=False)  # narrower ones may not hold all labels
+    labels = xp.arange(n_outputs, dtype=xp.int64, device=device(Y))
+    return Y, xp.astype(wide[:, None] == labels, xp.float64)

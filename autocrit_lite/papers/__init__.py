@@ -1,0 +1,1 @@
+"""A wing for each paper: its experiments, claims and panels."""

@@ -1,0 +1,1 @@
+"""Cooper 2020: the critical locus."""

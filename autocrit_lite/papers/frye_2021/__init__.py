@@ -1,0 +1,1 @@
+"""Frye et al. 2021: critical points and gradient-flat regions."""

@@ -1,0 +1,330 @@
+"""Seven finders from the same starts on the networks of Frye et al. 2021, Figs 3 to 5."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ... import finders
+from ...arrays import Array
+from ...finders import FRYE_2021, FinderStopReason, Trace
+from ...linalg.inertia import INDEX_TOLERANCE
+from ...networks.objective import NetworkObjective
+from ...objectives import Linearization
+from ...runner.experiment import Configuration, Experiment, Read, setting
+from ...runner.results import Results, rounded
+from ...runner.store import Record
+from .ends import EndRule, late
+from .gradient_flat import GradientFlat, newton_direction
+from .mnist_autoencoder import MnistAutoencoder
+from .mnist_classifier import MnistClassifier
+from .newton_systems import spectrum, within
+from .random_labels import RandomLabels
+
+NETWORKS: dict[str, type[GradientFlat]] = {
+    kind.name: kind for kind in (MnistAutoencoder, MnistClassifier, RandomLabels)
+}
+"""Those of Figs 3, 4 and 5."""
+
+RTOL = 5e-4
+"""Of the solver in the first two finders: Frye et al. 2021, A.2, for Figs 3 and 4."""
+
+FINDERS: dict[str, Callable[..., Trace]] = {
+    "newton_mr": partial(finders.newton_mr, rtol=RTOL, **FRYE_2021),
+    "newton_tr": partial(finders.newton_tr, rtol=RTOL),
+    "gradient_norm_minimization": finders.gradient_norm_minimization,
+    "exact_newton": finders.exact_newton,
+    "damped_newton": finders.damped_newton,
+    "levenberg_marquardt": finders.levenberg_marquardt,
+    "saddle_free_newton": finders.saddle_free_newton,
+}
+"""All with their defaults, which are the papers' where there are any."""
+
+CUTOFFS = (1e-8, 1e-10)
+"""On ‖g‖²: Frye et al. 2021, Table 1, and 2019, 2.3."""
+
+GRID = 60
+"""Costs, evenly spaced on a log scale, at which the lowest ‖g‖² so far is kept (chosen by us)."""
+
+RUN_DIMS: dict[str, tuple[str, ...]] = {
+    "products": (),
+    "seconds": (),
+    "iterations": (),
+    "stop_reason": (),
+    "spent": (),
+    "start": (),
+    "lowest": (),
+    "lowest_by_cost": ("cost",),
+    "cutoff_cost": ("cutoff",),
+    "cutoff_seconds": ("cutoff",),
+    "squared_gradient_norm": (),
+    "value": (),
+    "index": (),
+    "relative_residual": (),
+    "residual_ratio": (),
+    "share": ("share",),
+    "fall": (),
+    "pace": (),
+    "late_step": (),
+}
+"""The arrays of a run, each with the dimensions "network", "finder" and "run" first."""
+
+SHARES = (5e-4, 1e-5, 1e-7)
+"""Relative to the largest |eigenvalue|; the first is ε_g of Frye et al. 2021, Table 1."""
+
+
+@dataclass(frozen=True)
+class FinderComparison(EndRule, Experiment):
+    """How far each finder gets on each network for the same cost."""
+
+    name: ClassVar[str] = "finder_comparison"
+    quick: ClassVar[dict[str, Any]] = {"starts": 2, "budget": 600}
+
+    networks: tuple[str, ...] = setting(
+        tuple(NETWORKS), "Frye et al. 2021, Figs 3 to 5", choices=tuple(NETWORKS)
+    )
+    methods: tuple[str, ...] = setting(
+        tuple(FINDERS), "chosen by us: all that there are", choices=tuple(FINDERS)
+    )
+    starts: int = setting(
+        20, "chosen by us: of those of each network's figure, evenly spaced", at_least=1
+    )
+    budget: int = setting(
+        8000,
+        "chosen by us: for each run, in products; so that all take an hour on two cores at most",
+        at_least=1,
+    )
+    seed: int = setting(0, "chosen by us: of data, initial weights and sampling, as in the figures")
+
+    def check(self) -> None:
+        """Raise a ValueError if there is no network or finder, or one twice, or too few starts."""
+        for name in ("networks", "methods"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be one or more different names, not {values}")
+        for network in self.networks:
+            kind = NETWORKS[network].from_profile(self.profile)
+            if self.starts > kind.trajectories * kind.starts:
+                raise ValueError(
+                    f"starts must be at most the {kind.trajectories * kind.starts} that {network} "
+                    f"has, not {self.starts}"
+                )
+
+    def stages(self) -> list[list[dict[str, Any]]]:
+        """Return the trainings, then one task for each network, finder and start."""
+        trainings, searches = [], []
+        for network in self.networks:
+            kind = NETWORKS[network].from_profile(self.profile, seed=self.seed)
+            (training,) = kind.trainings()
+            training = {**training, "network": network}
+            trainings.append(training)
+            runs = np.linspace(0, kind.trajectories * kind.starts - 1, self.starts).round()
+            searches += [
+                {
+                    "stage": "find",
+                    "train": training,
+                    "method": method,
+                    "run": int(run),
+                    "budget": self.budget,
+                }
+                for method in self.methods
+                for run in runs
+            ]
+        return [trainings, searches]
+
+    @classmethod
+    def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
+        """Train a network, or search with one finder from one start."""
+        if configuration["stage"] == "train":
+            trained = NETWORKS[configuration["network"]].compute(configuration, read)
+            return {"theta_start": trained["theta_start"]}
+        training = configuration["train"]
+        start = read(training)["theta_start"][configuration["run"]]
+        objective = NETWORKS[training["network"]].objective(training)
+        return search(FINDERS[configuration["method"]], objective, start, configuration["budget"])
+
+    @staticmethod
+    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+        """Return the starts: where a run ends hangs on rounding, and its seconds on the machine."""
+        return {name: arrays[name] for name in ("theta_start", "start") if name in arrays}
+
+    def gather(self, records: Sequence[Record]) -> Results:
+        """Return the arrays of ``RUN_DIMS``, and how each run ends."""
+        found = [r.arrays for r in records if r.configuration["stage"] == "find"]
+        shape = (len(self.networks), len(self.methods), self.starts)
+        first = ("network", "finder", "run")
+        arrays, dims = {}, {}
+        for name, own in RUN_DIMS.items():
+            stacked = np.stack([one[name] for one in found])
+            arrays[name] = stacked.reshape(*shape, *stacked.shape[1:])
+            dims[name] = (*first, *own)
+        arrays["end"] = self.ends(
+            arrays["squared_gradient_norm"],
+            arrays["share"][..., 0],
+            arrays["fall"],
+            arrays["pace"],
+            arrays["stop_reason"],
+        )
+        dims["end"] = first
+        coordinates: dict[str, Sequence[Any]] = {
+            "network": self.networks,
+            "finder": self.methods,
+            "cutoff": CUTOFFS,
+            "share": SHARES,
+            "cost": costs(self.budget).tolist(),
+        }
+        return Results(arrays, dims, coordinates)
+
+
+def costs(budget: int) -> Array:
+    """Return the costs (GRID,) at which the lowest ‖g‖² so far is kept."""
+    return np.geomspace(1.0, budget, GRID)
+
+
+class Meter:
+    """An objective of one start at a time that counts what is asked of it, up to a budget.
+
+    The unit is a Hessian-vector product. A gradient counts as one: it takes about as long, both
+    being two passes through the network. A dense Hessian counts as ``hessian_cost`` products;
+    products with it, and eigendecompositions, are not counted. Once the budget is spent, all values
+    are NaN, at which a finder stops by itself and keeps what it has.
+
+    Attributes
+    ----------
+    spent : float
+    lowest : list of (float, float, float)
+        Cost, processor time in seconds and ‖g‖² wherever that was lower than ever before.
+    """
+
+    def __init__(self, objective: NetworkObjective, budget: float) -> None:
+        self._objective = objective
+        self._budget = budget
+        self._began = time.process_time()
+        self.hessian_cost = objective.hessian_cost
+        self.dense_product_cost = objective.dense_product_cost
+        self.spent = 0.0
+        self.lowest: list[tuple[float, float, float]] = []
+
+    def pay(self, cost: float) -> bool:
+        """Count a cost, unless the budget is spent; return whether it was not."""
+        goes_on = self.spent < self._budget
+        self.spent += cost if goes_on else 0.0
+        return goes_on
+
+    @property
+    def seconds(self) -> float:
+        """Processor time since the start."""
+        return time.process_time() - self._began
+
+    def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
+        """Return the loss (...) and its gradient (..., n) at theta (..., n)."""
+        if not self.pay(1.0):
+            return np.full(theta.shape[:-1], np.nan), np.full(theta.shape, np.nan)
+        value, gradient = self._objective.value_and_gradient(theta)
+        self.note(gradient)
+        return value, gradient
+
+    def linearize(self, theta: Array) -> MeteredPoint:
+        """Return the loss at theta (..., n)."""
+        if not self.pay(1.0):
+            return MeteredPoint(self, None, theta)
+        point = self._objective.linearize(theta)
+        self.note(point.gradient)
+        return MeteredPoint(self, point, theta)
+
+    def note(self, gradient: Array) -> None:
+        """Keep the squared norm of a gradient if it is the lowest so far."""
+        squared = float(np.sum(gradient**2))
+        if np.isfinite(squared) and (not self.lowest or squared < self.lowest[-1][2]):
+            self.lowest.append((self.spent, self.seconds, squared))
+
+
+class MeteredPoint:
+    """A point of a ``Meter``; NaN throughout if the budget was spent before."""
+
+    def __init__(self, meter: Meter, point: Linearization | None, theta: Array) -> None:
+        self._meter, self._point = meter, point
+        self.value = np.full(theta.shape[:-1], np.nan) if point is None else point.value
+        self.gradient = np.full(theta.shape, np.nan) if point is None else point.gradient
+
+    def hvp(self, v: Array) -> Array:
+        """Return H·v, shape (..., n)."""
+        if self._point is None or not self._meter.pay(1.0):
+            return np.full(v.shape, np.nan)
+        return self._point.hvp(v)
+
+    def hessian(self) -> Array:
+        """Return the dense Hessian (..., n, n)."""
+        if self._point is None or not self._meter.pay(self._meter.hessian_cost):
+            return np.full((*self.gradient.shape, self.gradient.shape[-1]), np.nan)
+        return self._point.hessian()
+
+
+def search(
+    finder: Callable[..., Trace], objective: NetworkObjective, start: Array, budget: int
+) -> dict[str, Array]:
+    """Return the arrays of ``RUN_DIMS`` of one run.
+
+    Parameters
+    ----------
+    finder : callable
+        One of ``FINDERS``.
+    objective : NetworkObjective
+    start : array (n,)
+    budget : int
+        In products, see ``Meter``. A run also ends below the lowest of ``CUTOFFS``.
+    """
+    meter = Meter(objective, budget)
+    # each iteration costs at least one product, so that this limit is never met
+    trace = finder(
+        meter,
+        start,
+        max_iterations=budget,
+        squared_gradient_tolerance=float(np.nextafter(min(CUTOFFS), 0.0)),
+    )
+    seconds, spent = meter.seconds, meter.spent
+    cost, when, lowest = np.array(meter.lowest).T
+    known = np.searchsorted(cost, costs(budget), side="right") - 1
+    reached = [np.flatnonzero(lowest < cutoff)[:1] for cutoff in CUTOFFS]
+    # what a finder made of the NaN that it met says nothing
+    reason = FinderStopReason.MAX_ITERATIONS if spent >= budget else trace.stop_reason
+    fall, pace, step = late(
+        trace.squared_gradient_norm, trace.step_size, np.asarray(trace.iterations)
+    )
+    return {
+        "products": np.array(spent),
+        "seconds": np.array(seconds),
+        "spent": np.array(spent >= budget),
+        "iterations": np.asarray(trace.iterations),
+        "stop_reason": np.array(int(reason)),
+        "start": trace.squared_gradient_norm[0],
+        "lowest": lowest[-1],
+        "lowest_by_cost": rounded(lowest[np.maximum(known, 0)]),
+        "cutoff_cost": np.array([cost[k[0]] if len(k) else np.nan for k in reached]),
+        "cutoff_seconds": np.array([when[k[0]] if len(k) else np.nan for k in reached]),
+        "fall": fall,
+        "pace": pace,
+        "late_step": step,
+        **described(objective, trace.theta[None]),
+    }
+
+
+def described(objective: NetworkObjective, theta: Array) -> dict[str, Array]:
+    """Return loss, ‖g‖², index, r, plain ratio and gradient shares at theta (1, n)."""
+    point = objective.linearize(theta)
+    H = point.hessian()
+    eigenvalues, parts = spectrum(H, point.gradient)
+    direction = newton_direction(objective, theta, point, H, RTOL)
+    return {
+        "value": point.value[0],
+        "squared_gradient_norm": np.sum(point.gradient[0] ** 2),
+        "index": np.mean(eigenvalues[0] < -INDEX_TOLERANCE),
+        "relative_residual": direction["relative_residual"][0],
+        "residual_ratio": direction["residual_ratio"][0],
+        "share": within(eigenvalues, parts, SHARES)[0],
+    }

@@ -1,0 +1,95 @@
+"""Frye et al. 2021, Fig. 3: Newton-MR on an autoencoder of MNIST images of 4 × 4 pixels."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...arrays import Array
+from ...datasets.digits import SCALINGS, small_digits, z_score
+from ...datasets.own import load_data_file
+from ...runner.experiment import Configuration, MissingResultsError, setting
+from ...runner.results import Measured, Results
+from ...runner.store import Store
+from .claims import figure_3
+from .claims_variants import other_finders, other_settings
+from .own_network import OwnNetwork
+
+
+@dataclass(frozen=True)
+class MnistAutoencoder(OwnNetwork):
+    """Newton-MR on the 16-8-16-16 autoencoder with swish units and biases.
+
+    A ``data_file`` holds X (N, inputs).
+    """
+
+    name: ClassVar[str] = "mnist_autoencoder"
+    quick: ClassVar[dict[str, Any]] = {
+        "n_samples": 1000,
+        "trajectories": 2,
+        "starts": 4,
+        "max_iterations": 100,
+        "batch": 1,
+    }
+    described_dims: ClassVar[dict[str, tuple[str, ...]]] = {"mean_loss": ()}
+    loss: ClassVar[str] = "mse"
+
+    layers: tuple[int, ...] = setting((16, 8, 16, 16), "Frye et al. 2021, A.1.2", at_least=1)
+    epochs: int = setting(
+        300,
+        "chosen by us (not stated): ‖g‖² falls to about 1e-4, the least during training in §3",
+        at_least=1,
+    )
+    scaling: str = setting(
+        "pixel", "chosen by us: the axis of the z-score is not stated", choices=SCALINGS
+    )
+
+    @classmethod
+    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+        """Return the images twice: the network reconstructs them."""
+        X, _ = images(training, labelled=False)
+        return X, X
+
+    @classmethod
+    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
+        """Return the loss of the constant output that is best: the mean image."""
+        X, _ = cls.samples(training)
+        return {"mean_loss": np.mean((X - X.mean(axis=0)) ** 2)}
+
+    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
+        """Return what the results say on section 3 and on 4.1.
+
+        Where there are results of ``Tolerance`` and ``FinderComparison`` too, they say what other
+        settings and other finders would do. Nothing is said of a reader's own network or data.
+        """
+        if not self.is_the_papers:
+            return {}
+        from .finder_comparison import FinderComparison  # both are built on this class
+        from .tolerance import Tolerance
+
+        found, more = figure_3(results), []
+        again = Tolerance.from_profile(self.profile)
+        others = FinderComparison.from_profile(self.profile)
+        if again.source() == self:
+            with suppress(MissingResultsError):
+                more.append(other_settings(again.load(store=store)))
+            with suppress(MissingResultsError):
+                more.append(other_finders(others.load(store=store)))
+        for id, text in (item for texts in more for item in texts.items()):
+            found[id] = replace(found[id], why=f"{found[id].why}; {text}")
+        return found
+
+
+def images(training: Configuration, labelled: bool) -> tuple[Array, Array]:
+    """Return the z-scored images (N, pixels) of Figs 3 and 4 and their labels, or a reader's own.
+
+    Of a ``data_file`` the first ``n_samples`` rows are taken, or all if they are fewer.
+    """
+    scaling, n_samples = training["scaling"], training["n_samples"]
+    if "data_file" not in training:
+        return small_digits(scaling, n_samples)
+    X, labels = load_data_file(training, labelled)
+    return z_score(X[:n_samples], scaling), labels[:n_samples]

@@ -1,0 +1,1 @@
+"""Sankar & Balasubramanian 2018: degenerate saddles."""

@@ -1,0 +1,1 @@
+"""What a point is: its class, its flat directions, its spectrum."""

@@ -1,0 +1,92 @@
+"""What kind of point it is: index, degeneracy, and the classes of Frye et al. 2021, Table 1."""
+
+from __future__ import annotations
+
+from ..arrays import Array, array_namespace
+from ..checks import number
+from ..linalg.inertia import (
+    _array,
+)
+from ..reasons import Reason
+
+
+class PointClass(Reason):
+    """The colours of Frye et al. 2021, Figs 3 to 5; ``sentence`` says what a member means."""
+
+    UNDEFINED = -1, "no gradient norm, or no residuals of a Newton direction, as after a run's end"
+    CRITICAL = 0, "approximately critical: the squared gradient norm is below eps_c (blue)"
+    STRICTLY_FLAT = 1, "approximately gradient-flat, and not critical (orange)"
+    NEITHER = 2, "neither critical nor gradient-flat (black)"
+
+
+def is_gradient_flat(
+    relative_residual: Array,
+    relative_cokernel_residual: Array,
+    *,
+    eps_r: float = 0.1,
+    eps_g: float = 5e-4,
+) -> Array:
+    """Return where r > 1 − ε_r and r_H < ε_g: approximately gradient-flat, critical or not.
+
+    Frye et al. 2021, section 2.4, where the defaults are from; its Table 1 has the two tolerances
+    the other way round.
+
+    Parameters
+    ----------
+    relative_residual, relative_cokernel_residual : array (...)
+        r and r_H, by the solver's estimate of ‖H‖ or by the Frobenius norm.
+    eps_r, eps_g : float
+        From 0 to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a tolerance is not in its range.
+    """
+    eps_r = number("eps_r", eps_r, at_least=0.0, at_most=1.0)
+    eps_g = number("eps_g", eps_g, at_least=0.0, at_most=1.0)
+    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
+    return (r > 1.0 - eps_r) & (r_H < eps_g)
+
+
+def point_class(
+    squared_gradient_norm: Array,
+    relative_residual: Array,
+    relative_cokernel_residual: Array,
+    *,
+    eps_c: float = 1e-8,
+    eps_r: float = 0.1,
+    eps_g: float = 5e-4,
+) -> Array:
+    """Return the class of each point, an integer array (...) of ``PointClass`` values.
+
+    Parameters
+    ----------
+    squared_gradient_norm, relative_residual, relative_cokernel_residual : array (...)
+        ‖g‖², r and r_H. Where ‖g‖² is NaN, or it is not below ``eps_c`` and r or r_H is NaN, the
+        class is UNDEFINED.
+    eps_c, eps_r, eps_g : float
+        The defaults are those of Frye et al. 2021, section 2.4.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a tolerance is not in its range.
+
+    Examples
+    --------
+    >>> point_class([1e-9, 1e-3, 1e-3], [0.95, 0.95, 0.5], [1e-5, 1e-5, 1e-5]).tolist()
+    [0, 1, 2]
+    """
+    eps_c = number("eps_c", eps_c, at_least=0.0)
+    squared = _array(squared_gradient_norm)
+    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
+    flat = is_gradient_flat(r, r_H, eps_r=eps_r, eps_g=eps_g)
+    xp, total = array_namespace(squared, r, r_H), squared + r + r_H
+    kind = xp.where(
+        flat,
+        int(PointClass.STRICTLY_FLAT),
+        xp.full_like(total, int(PointClass.NEITHER), dtype=xp.int64),
+    )
+    kind = xp.where(xp.isnan(total), int(PointClass.UNDEFINED), kind)
+    return xp.where(squared < eps_c, int(PointClass.CRITICAL), kind)

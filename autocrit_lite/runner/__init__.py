@@ -1,0 +1,1 @@
+"""Experiments: settings, tasks, workers, results on disk, the archive."""

@@ -1,0 +1,1 @@
+"""Optimizers, and starts sampled from their trajectories."""

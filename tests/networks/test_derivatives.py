@@ -1,0 +1,340 @@
+"""Closed-form derivatives against their definitions, over a grid of networks.
+
+Run as a program, this prints the largest relative errors over the grid.
+"""
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from autocrit_lite import MLP, AutogradObjective, NetworkObjective
+from autocrit_lite.networks import dense as dense_hessian
+from autocrit_lite.networks import derivatives as curvature
+from autocrit_lite.networks.mlp import ACTIVATIONS
+from autocrit_lite.networks.objective import network_loss
+
+LAYERS = [(3, 2), (3, 4, 2), (5, 3, 4, 2), (2, 6, 1, 3), (4, 3, 5, 2, 3)]
+# the penalty's part is the same for all, so half of the cases carry it
+GRID = [
+    (layers, activation, bias, loss, 0.3 if bias else 0.0)
+    for layers, activation, bias, loss in product(
+        LAYERS, ACTIVATIONS, (True, False), ("mse", "cross_entropy")
+    )
+]
+
+
+def case(layers, activation="swish", bias=True, loss="mse", l2=0.3, n_samples=23, **options):
+    """Return an objective, its readable definition, two points, and three vectors for each."""
+    net = MLP(layers, activation, bias)
+    rng = np.random.default_rng([*layers, len(activation), bias])
+    X = rng.normal(size=(n_samples, layers[0]))
+    Y = rng.normal(size=(n_samples, layers[-1]))
+    if loss == "cross_entropy":
+        Y = rng.integers(0, layers[-1], n_samples)
+    theta = rng.normal(size=(2, net.n_parameters))
+    v = rng.normal(size=(2, 3, net.n_parameters))
+    objective = NetworkObjective(net, X, Y, loss, l2, **options)
+    definition = AutogradObjective(lambda theta: network_loss(net, theta, X, Y, loss, l2))
+    return objective, definition, theta, v
+
+
+def error(found, expected):
+    """Return the largest difference relative to the largest entry expected at each point."""
+    axes = tuple(range(1, np.ndim(expected)))
+    difference = np.max(np.abs(found - expected), axis=axes)
+    return float(np.max(difference / np.max(np.abs(expected), axis=axes)))
+
+
+def errors(parameters):
+    """Return the relative errors of value, gradient, product and Hessian against autograd's."""
+    objective, definition, theta, v = case(*parameters)
+    point, expected = objective.linearize(theta), definition.linearize(theta)
+    return {
+        "value": error(point.value, expected.value),
+        "gradient": error(point.gradient, expected.gradient),
+        "product": error(point.hvp(v), expected.hvp(v)),
+        "Hessian": error(point.hessian(), expected.hessian()),
+    }
+
+
+@pytest.mark.parametrize("parameters", GRID, ids=str)
+def test_derivatives_agree_with_autograd(parameters):
+    assert max(errors(parameters).values()) < 1e-12
+
+
+@pytest.mark.parametrize("parameters", GRID[::5], ids=str)
+def test_products_agree_with_the_dense_matrices(parameters):
+    objective, _, theta, v = case(*parameters)
+    point = objective.linearize(theta)
+    H, G = point.hessian(), point.gauss_newton()
+    for matrix, times in ((H, point.hvp), (G, point.gauss_newton_product)):
+        assert np.array_equal(matrix, np.swapaxes(matrix, -1, -2))
+        assert error(times(v), v @ matrix) < 1e-13
+        assert error(times(v[:, 0]), np.einsum("bij,bj->bi", matrix, v[:, 0])) < 1e-13
+
+
+@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "relu"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_derivatives_agree_with_finite_differences(activation, loss):
+    objective, _, theta, v = case((4, 3, 5, 2), activation, loss=loss)
+    theta, v, h = theta[0], v[0, 0], 1e-5
+    ahead, back = objective.linearize(theta + h * v), objective.linearize(theta - h * v)
+    point = objective.linearize(theta)
+    slope = (ahead.value - back.value) / (2 * h)
+    assert abs(slope - point.gradient @ v) < 1e-8 * np.linalg.norm(point.gradient)
+    bend = (ahead.gradient - back.gradient) / (2 * h)
+    assert np.max(np.abs(bend - point.hvp(v))) < 1e-7 * np.max(np.abs(bend))
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("layers", LAYERS)
+def test_gauss_newton_is_the_hessian_of_the_linearised_network(layers, loss):
+    # J and the loss's curvature in the outputs, from their definitions
+    objective, _, theta, _ = case(layers, "tanh", True, loss, l2=0.3, n_samples=7)
+    net, X, theta = objective.net, case_inputs(layers), theta[0]
+    h = 1e-6
+    basis = np.eye(net.n_parameters)
+    J = np.stack(
+        [(net.forward(theta + h * e, X) - net.forward(theta - h * e, X)) / (2 * h) for e in basis],
+        axis=-1,
+    )
+    if loss == "mse":
+        S = np.broadcast_to(2.0 / layers[-1] * np.eye(layers[-1]), (7, layers[-1], layers[-1]))
+    else:
+        p = np.exp(net.forward(theta, X))
+        p /= p.sum(axis=1, keepdims=True)
+        S = np.einsum("ij,jk->ijk", p, np.eye(layers[-1])) - np.einsum("ij,ik->ijk", p, p)
+    G = np.einsum("ijk,ijl,ilm->km", J, S, J) / 7 + 2 * 0.3 / net.n_parameters * basis
+    found = objective.linearize(theta).gauss_newton()
+    assert np.max(np.abs(found - G)) < 1e-8 * np.max(np.abs(G))
+    assert np.min(np.linalg.eigvalsh(found)) > 0.0
+
+
+def case_inputs(layers, n_samples=7):
+    """Return the inputs that ``case`` gives the objective of tanh units with biases."""
+    return np.random.default_rng([*layers, len("tanh"), True]).normal(size=(n_samples, layers[0]))
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("chunk_size", [1, 2, 5, 22, 100])
+def test_the_chunk_size_changes_rounding_only(chunk_size, loss):
+    whole, _, theta, v = case((5, 3, 4, 2), loss=loss)
+    chunked, *_ = case((5, 3, 4, 2), loss=loss, chunk_size=chunk_size)
+    a, b = chunked.linearize(theta), whole.linearize(theta)
+    assert error(a.value, b.value) < 1e-14
+    assert error(a.gradient, b.gradient) < 1e-14
+    assert error(a.hvp(v), b.hvp(v)) < 1e-14
+    assert error(a.hessian(), b.hessian()) < 1e-14
+
+
+def test_wide_layers_are_done_in_slabs(monkeypatch):
+    objective, _, theta, _ = case((4, 3, 5, 2, 3), loss="cross_entropy")
+    expected = objective.linearize(theta).hessian()
+    monkeypatch.setattr(dense_hessian, "SLAB", 2)
+    assert error(objective.linearize(theta).hessian(), expected) < 1e-14
+
+
+@pytest.mark.parametrize("budget", [1, 100, 1000])
+def test_points_and_vectors_in_groups_give_the_same(budget):
+    objective, _, theta, v = case((5, 3, 4, 2))
+    theta, v = np.repeat(theta, 4, axis=0), np.repeat(v, 4, axis=0)
+    expected = objective.linearize(theta)
+    grouped = curvature.NetworkLinearization(replace(objective._problem, budget=budget), theta)
+    assert error(grouped.gradient, expected.gradient) < 1e-14
+    assert error(grouped.hvp(v), expected.hvp(v)) < 1e-14
+    assert error(grouped.hvp(v[:, 0]), expected.hvp(v[:, 0])) < 1e-14
+    assert error(grouped.hessian(), expected.hessian()) < 1e-14
+
+
+def test_a_point_of_a_batch_is_the_point_alone():
+    objective, _, theta, v = case((5, 3, 4, 2))
+    batch = objective.linearize(theta)
+    for row in range(2):
+        point = objective.linearize(theta[row])
+        assert abs(point.value - batch.value[row]) < 1e-14 * point.value
+        for mine, theirs in (
+            (batch.gradient[row], point.gradient),
+            (batch.hvp(v)[row], point.hvp(v[row])),
+            (batch.hvp(v[:, 1])[row], point.hvp(v[row, 1])),
+            (batch.hessian()[row], point.hessian()),
+            (batch.gauss_newton()[row], point.gauss_newton()),
+        ):
+            assert np.max(np.abs(mine - theirs)) < 1e-14 * np.max(np.abs(theirs))
+
+
+def test_linearize_gives_the_value_and_gradient_of_value_and_gradient():
+    objective, _, theta, _ = case((5, 3, 4, 2))
+    point = objective.linearize(theta)
+    value, gradient = objective.value_and_gradient(theta)
+    assert np.array_equal(point.value, value)
+    assert error(point.gradient, gradient) < 1e-15
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_point_stays_where_it_was_linearised(bias):
+    objective, _, theta, v = case((5, 3, 4, 2), bias=bias)
+    point = objective.linearize(theta)
+    product, H = point.hvp(v), point.hessian()
+    theta += 1.0
+    assert np.array_equal(point.hvp(v), product)
+    assert np.array_equal(point.hessian(), H)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layers", [(6, 3, 6), (6, 4, 2, 5), (3, 9, 3), (4, 2)])
+@pytest.mark.parametrize("target", ["inputs", "other"])
+def test_compression_of_a_linear_network_changes_rounding_only(layers, bias, target):
+    net = MLP(layers, "linear", bias)
+    rng = np.random.default_rng(0)
+    X = 1.0 + rng.normal(size=(500, layers[0])) @ rng.normal(size=(layers[0], layers[0]))
+    Y = X if target == "inputs" and layers[0] == layers[-1] else rng.normal(size=(500, layers[-1]))
+    theta, v = rng.normal(size=(2, 3, net.n_parameters))
+    small, whole = (NetworkObjective(net, X, Y, l2=0.1, compress=c) for c in (True, False))
+    assert [len(o._problem.chunks) for o in (small, whole)] == [1, 1]
+    assert small._problem.chunks[0].inputs.shape[1] == layers[0] + bias
+    assert whole._problem.chunks[0].inputs.shape[1] == 500
+    a, b = small.linearize(theta), whole.linearize(theta)
+    assert error(a.value, b.value) < 1e-13
+    assert error(a.gradient, b.gradient) < 1e-13
+    assert error(a.hvp(v), b.hvp(v)) < 1e-13
+    assert error(a.hessian(), b.hessian()) < 1e-13
+    assert error(a.gauss_newton(), b.gauss_newton()) < 1e-13
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_samples_of_a_chunk_lie_side_by_side(bias, order):
+    # else every pass over them takes up to twice as long
+    X, Y = (np.asarray(np.ones((50, n)), order=order) for n in (3, 2))
+    objective = NetworkObjective(MLP((3, 4, 2), bias=bias), X, Y, chunk_size=20)
+    chunks = objective._problem.chunks
+    assert [chunk.inputs.shape for chunk in chunks] == [(3 + bias, 17)] * 2 + [(3 + bias, 16)]
+    for chunk in chunks:
+        assert chunk.inputs.flags.c_contiguous
+        assert chunk.targets.flags.c_contiguous
+
+
+def test_few_samples_are_not_compressed():
+    net = MLP((6, 3, 6), "linear", bias=True)
+    X = np.random.default_rng(0).normal(size=(7, 6))
+    assert NetworkObjective(net, X, X)._problem.chunks[0].inputs.shape[1] == 7
+
+
+def test_the_second_derivative_of_relu_is_zero():
+    # so the Hessian is the Gauss-Newton matrix plus what couples layers: nothing on the diagonal
+    objective, _, theta, _ = case((5, 3, 4, 2), "relu")
+    point = objective.linearize(theta)
+    residual = point.hessian() - point.gauss_newton()
+    for weights, biases in objective.net.slices:
+        block = slice(weights.start, biases.stop)
+        assert not np.any(residual[:, block, block])
+    assert np.max(np.abs(residual)) > 0.1
+
+
+DEVICE = array_api_strict.Device("device1")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("layers", "activation", "loss"),
+    [
+        ((5, 3, 4, 2), "swish", "mse"),
+        ((5, 3, 4, 2), "relu", "cross_entropy"),
+        ((4, 3, 5, 2, 3), "softplus", "mse"),
+        ((4, 3, 4), "linear", "mse"),
+        ((4, 3, 4), "tanh", "cross_entropy"),
+        ((4, 3, 4), "sigmoid", "mse"),
+    ],
+)
+@pytest.mark.parametrize("batch", [True, False])
+def test_arrays_of_another_device_stay_there(layers, activation, loss, bias, batch):
+    net = MLP(layers, activation, bias)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(13, layers[0]))
+    Y = rng.normal(size=(13, layers[-1]))
+    if loss == "cross_entropy":
+        Y = rng.integers(0, layers[-1], 13)
+    theta, v = rng.normal(size=(2, net.n_parameters)), rng.normal(size=(2, 3, net.n_parameters))
+    theta, v = (theta, v) if batch else (theta[0], v[0])
+
+    def there(x):
+        return array_api_strict.asarray(x, device=DEVICE)
+
+    expected = NetworkObjective(net, X, Y, loss, 0.1).linearize(theta)
+    point = NetworkObjective(net, there(X), there(Y), loss, 0.1).linearize(there(theta))
+    for mine, theirs in (
+        (point.value, expected.value),
+        (point.gradient, expected.gradient),
+        (point.hvp(there(v)), expected.hvp(v)),
+        (point.hvp(there(v[..., 0, :])), expected.hvp(v[..., 0, :])),
+        (point.gauss_newton_product(there(v)), expected.gauss_newton_product(v)),
+        (point.hessian(), expected.hessian()),
+        (point.gauss_newton(), expected.gauss_newton()),
+    ):
+        assert mine.device == DEVICE
+        mine = np.asarray(mine.to_device(array_api_strict.Device("CPU_DEVICE")))
+        assert np.allclose(mine, theirs, rtol=1e-12, atol=1e-13)
+
+
+# The peak of a process that has its data and its point, before and after the dense matrix.
+MEMORY = """
+import resource
+import numpy as np
+from autocrit_lite import MLP, NetworkObjective
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+rng = np.random.default_rng(0)
+net = MLP({layers}, "relu")
+X, labels = rng.random(({n_samples}, {layers}[0])), rng.integers(0, 10, {n_samples})
+objective = NetworkObjective(net, X, labels, "cross_entropy")
+theta, v = 0.1 * rng.normal(size=(2, net.n_parameters))
+point = objective.linearize(theta)
+product = point.hvp(v)
+print(peak())
+H = point.hessian()
+print(peak())
+print(np.max(np.abs(H @ v - product)) / np.max(np.abs(product)))
+print(max(np.max(np.abs(H[i : i + 512] - H[:, i : i + 512].T)) for i in range(0, len(H), 512)))
+"""
+
+
+def memory(layers, n_samples):
+    """Return peak bytes without and with the dense Hessian, its error, and its asymmetry."""
+    program = MEMORY.format(layers=layers, n_samples=n_samples)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return map(float, run.stdout.split())
+
+
+def test_a_dense_hessian_takes_little_more_memory_than_itself():
+    layers = (150, 25, 10)
+    n = MLP(layers).n_parameters
+    before, peak, relative_error, asymmetry = memory(layers, 2000)
+    # its n², the sums in the order of the products, up to n² / 2, and temporaries
+    assert peak - before < 1.5 * 8 * n**2 + 2**28
+    assert peak > 8 * n**2
+    assert relative_error < 1e-12
+    assert asymmetry == 0.0
+
+
+@pytest.mark.slow
+def test_a_dense_hessian_of_20000_parameters_takes_less_than_6_gib():
+    _, peak, relative_error, asymmetry = memory((784, 25, 10), 60_000)
+    assert peak < 6 * 2**30
+    assert relative_error < 1e-12
+    assert asymmetry == 0.0
+
+
+if __name__ == "__main__":
+    found = [errors(parameters) for parameters in GRID]
+    print(f"largest relative errors against autograd over {len(GRID)} cases of two points each")
+    for name in found[0]:
+        print(f"{name:10s} {max(case[name] for case in found):.1e}")
