@@ -97,6 +97,12 @@ def one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
     return value
 
 
+def different(name: str, values: Collection[Any]) -> None:
+    """Raise a ValueError unless ``values`` are one or more, each of them once."""
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"{name} must be one or more different values, not {values}")
+
+
 def number(
     name: str,
     value: Any,

@@ -238,10 +238,7 @@ def list_command(parsed: argparse.Namespace) -> int:
         store = None
     rows = []
     for name, kind in REGISTRY.items():
-        quick, paper = (
-            [task for stage in kind.from_profile(profile).tasks() for task in stage]
-            for profile in ("quick", "paper")
-        )
+        quick, paper = (kind.from_profile(profile).tasks() for profile in ("quick", "paper"))
         kept = archive.parts(folder, name) if folder else ()
         archived = {key for _, part in kept for key in part}
         counts = [
@@ -270,7 +267,7 @@ def run_command(parsed: argparse.Namespace) -> int:
             elif parsed.device == "gpu":
                 raise ValueError(f"{kind.name} does not run on a GPU")
         experiment = kind.from_profile(parsed.profile, **overrides)
-        total = sum(map(len, experiment.tasks()))
+        total = len(experiment.tasks())
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadArgumentsError(error) from None
     computed = experiment.run(
@@ -348,8 +345,7 @@ def archive_command(parsed: argparse.Namespace) -> int:
     kind = _kind(parsed.name)
     store = Store.default()
     fresh = Store(store.results)
-    experiment = kind.from_profile("paper")
-    tasks = [task for stage in experiment.tasks() for task in stage]
+    tasks = kind.from_profile("paper").tasks()
     found = [fresh.read(task) or store.read(task) for task in tasks]
     records: list[Record] = [record for record in found if record is not None]
     if len(records) < len(tasks):

@@ -130,7 +130,7 @@ def experiment():
         with tempfile.TemporaryDirectory() as folder:
             store, chosen = Store(Path(folder)), replace(small, device=device)
             chosen.run(workers=1, store=store)
-            arrays = [store.read(task).arrays for stage in chosen.tasks() for task in stage]
+            arrays = [store.read(task).arrays for task in chosen.tasks()]
             found.append([chosen.binding(each) for each in arrays])
     assert len(found[0]) == len(found[1])
     return max(

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,34 +43,35 @@ class Synthetic(Experiment):
             raise ValueError(f"window must be two growing numbers, not {self.window}")
 
     def stages(self):
-        matrix = {"stage": "matrix", "seed": self.seed, "size": self.size}
+        matrix = self.task(self.matrix, stage="matrix", seed=self.seed, size=self.size)
         shared = {name: getattr(self, name) for name in ("scale", "seconds", "trouble", "log")}
-        runs = [{**shared, "stage": "run", "matrix": matrix, "run": i} for i in range(self.runs)]
-        return [[matrix], runs]
+        shared |= {"stage": "run", "matrix": matrix.configuration}
+        runs = range(self.runs)
+        return [
+            [matrix],
+            [self.task(partial(self.solve, run), matrix, **shared, run=run) for run in runs],
+        ]
 
-    @staticmethod
-    def compute(configuration, read):
-        if configuration["stage"] == "matrix":
-            rng = np.random.default_rng(configuration["seed"])
-            return {"A": rng.standard_normal((configuration["size"], configuration["size"]))}
-        run, log, trouble = (configuration[name] for name in ("run", "log", "trouble"))
-        if log:
-            with open(log, "a") as file:
+    def matrix(self):
+        rng = np.random.default_rng(self.seed)
+        return {"A": rng.standard_normal((self.size, self.size))}
+
+    def solve(self, run, read):
+        if self.log:
+            with open(self.log, "a") as file:
                 file.write(f"{run}\n")
-        time.sleep(configuration["seconds"])
-        if run == 3 and trouble == "raise":
+        time.sleep(self.seconds)
+        if run == 3 and self.trouble == "raise":
             raise ArithmeticError("no such\nluck")
-        if run == 3 and (trouble == "die" or (trouble == "die once" and _first(log))):
+        died = self.trouble == "die" or (self.trouble == "die once" and _first(self.log))
+        if run == 3 and died:
             os.kill(os.getpid(), signal.SIGKILL)
-        A = read(configuration["matrix"])["A"]
-        x = np.linalg.solve(A, np.full(len(A), configuration["scale"] * (run + 1)))
+        x = np.linalg.solve(read["A"], np.full(self.size, self.scale * (run + 1)))
         return {"x": x, "end": np.array(run % 3), "large": x > 0.0}
 
     def gather(self, records):
-        runs = records[1:]
-        x = np.stack([record.arrays["x"] for record in runs])
-        end = np.stack([record.arrays["end"] for record in runs])
-        return Results({"x": x, "end": end}, {"x": ("run", "unknown"), "end": ("run",)})
+        runs = [Results.of(record.arrays, {"x": ("unknown",)}) for record in records[1:]]
+        return Results.stacked(runs, run=range(self.runs))
 
     @staticmethod
     def binding(arrays):

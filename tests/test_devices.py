@@ -199,10 +199,10 @@ def test_the_device_is_part_of_a_task_only_where_it_is_no_cpu(name):
     kind = REGISTRY[name]
     plain = kind.from_profile("paper")
     assert plain.device == "cpu"
-    near = [task for stage in plain.tasks() for task in stage]
+    near = plain.tasks()
     assert not [task for task in near if "device" in str(task.configuration)]
-    first, *rest = kind.from_profile("paper", device="gpu").tasks()
-    assert first == plain.tasks()[0]  # training, whose results both share
+    first, *rest = kind.from_profile("paper", device="gpu").stages()
+    assert first == plain.stages()[0]  # training, whose results both share
     later = [task.configuration for stage in rest for task in stage]
     assert {c["device"] for c in later if c["stage"] in ("find", "spectrum")} == {"gpu"}
     assert len(later) < len(near) or name == "degenerate_saddles"
@@ -210,7 +210,7 @@ def test_the_device_is_part_of_a_task_only_where_it_is_no_cpu(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_archive_is_still_that_of_the_cpu(name):
-    tasks = [task.key for stage in REGISTRY[name].from_profile("paper").tasks() for task in stage]
+    tasks = [task.key for task in REGISTRY[name].from_profile("paper").tasks()]
     assert set(tasks) == {key for _, part in archive.parts(archive_folder(), name) for key in part}
 
 
@@ -222,7 +222,7 @@ def test_searches_on_a_device_end_where_they_do_on_the_cpu(monkeypatch, tmp_path
     near.run(workers=1, store=store)
     as_gpu(monkeypatch)
     far = kind.from_profile("quick", device="gpu", **options)
-    (searches,) = far.tasks()[1:]
+    (searches,) = far.stages()[1:]
     assert len(searches) == 1
     assert far.run(workers=4, store=store) == 1  # in this process, where the device is
     expected, found = near.load(store=store), far.load(store=store)
@@ -237,7 +237,7 @@ def test_runs_that_do_not_fit_together_go_one_after_the_other(monkeypatch):
     kind = REGISTRY["mnist_autoencoder"]
     (trainings, (search,)) = kind.from_profile(
         "quick", device="gpu", **SMALL["mnist_autoencoder"]
-    ).tasks()
+    ).stages()
     trained = kind.compute(trainings[0].configuration, None)
     found = []
     for free in (2**40, 1):

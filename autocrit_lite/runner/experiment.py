@@ -22,9 +22,8 @@ from .store import Record, Store, Task, new_record
 
 PROFILES = ("quick", "paper")
 
-Configuration = Mapping[str, Any]
-Read = Callable[..., dict[str, Array]]
-"""Of a configuration, and of another experiment if it is one of that."""
+Arrays = dict[str, Array]
+"""What a task computes: arrays by name."""
 
 
 class MissingResultsError(Exception):
@@ -93,9 +92,8 @@ class Experiment:
     """One figure or table of a paper, or several that share their computation.
 
     A subclass is a frozen dataclass whose fields, made by ``setting``, are all the numbers that
-    decide the result, at the paper's scale. It says which independent tasks they mean
-    (``stages``), how one is computed (``compute``) and what the results are together
-    (``gather``).
+    decide the result, at the paper's scale. It says which independent tasks they mean and how
+    each is computed (``stages``), and what the results are together (``gather``).
 
     Parameters
     ----------
@@ -167,30 +165,26 @@ class Experiment:
             index=pd.Index([f.name for f in own], name="setting"),
         )
 
-    def stages(self) -> list[list[dict[str, Any]]]:
-        """Return the configurations of all tasks: lists that are run one after the other.
-
-        The tasks of one list are independent. Those of a later list may read the results of
-        earlier ones, whose configurations they then hold.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Compute one task.
+    def task(self, compute: Callable[..., Arrays], *reads: Task, **configuration: Any) -> Task:
+        """Return a task of this experiment.
 
         Parameters
         ----------
-        configuration : dict
-            As ``stages`` gave it, in JSON types: tuples have become lists.
-        read : callable
-            Returns the arrays of another task of the experiment, given its configuration; it
-            computes them if they are not stored. Given another experiment too, it looks them up.
+        compute : callable
+            Takes the arrays of the tasks ``reads``, in their order, and returns float64, int64 or
+            bool arrays by name: a method of the experiment, or a ``functools.partial`` of one.
+        *reads : Task
+            Tasks of an earlier stage, computed if they are not stored; or tasks of another
+            experiment, which must be stored.
+        **configuration
+            Every number that decides the result, in JSON types; that of ``reads`` included.
+        """
+        return Task(self.name, self.schema_version, configuration, compute, reads)
 
-        Returns
-        -------
-        dict
-            float64, int64 or bool arrays by name.
+    def stages(self) -> list[list[Task]]:
+        """Return all tasks: lists that are run one after the other.
+
+        The tasks of one list are independent; those of a later one may read earlier results.
         """
         raise NotImplementedError
 
@@ -215,12 +209,25 @@ class Experiment:
         """Return samples (runs,) that rounding may change one by one but not in distribution."""
         return {}
 
-    def tasks(self) -> list[list[Task]]:
-        """Return all tasks, stage by stage."""
-        return [
-            [Task(self.name, self.schema_version, configuration) for configuration in stage]
-            for stage in self.stages()
-        ]
+    def __init_subclass__(cls) -> None:  # TRANSITION
+        own = cls.__dict__.get("stages")
+        if own is not None and "compute" in dir(cls):
+
+            def stages(self: Experiment) -> list[list[Task]]:
+                return [
+                    [
+                        t if isinstance(t, Task) else self.task(_Old(type(self), t), **t)
+                        for t in stage
+                    ]
+                    for stage in own(self)
+                ]
+
+            cls.old_stages = own  # type: ignore[attr-defined]
+            cls.stages = stages  # type: ignore[method-assign]
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks of all stages, in their order."""
+        return [task for stage in self.stages() for task in stage]
 
     def run(
         self,
@@ -254,7 +261,7 @@ class Experiment:
         store.prepare()
         store.sweep(self.name)
         count = 0
-        for stage in self.tasks():
+        for stage in self.stages():
             missing = [task for task in stage if force or store.read(task) is None]
             if missing:
                 count += self._run_stage(missing, workers, dask, force, store)
@@ -273,9 +280,9 @@ class Experiment:
             require_device(getattr(self, "device", "cpu"))
             if any("device" in task.configuration for task in tasks):
                 workers = 1  # this process has the device to itself
-            function: Callable[[Task], Any] = partial(_work, type(self), store, force)
+            function: Callable[[Task], Any] = partial(_work, store, force)
         else:  # the results come back and are written here: the cluster's disks need not be ours
-            function = partial(_timed, type(self), store)
+            function = partial(_timed, store)
         progress = Progress(f"{self.name} ({self.profile})", len(tasks))
         failures, count = [], 0
         outcomes = run_tasks(function, tasks, workers=workers, dask=dask)
@@ -306,7 +313,7 @@ class Experiment:
             If a task has no result.
         """
         store = _store(store, boolean("archive", archive))
-        tasks = [task for stage in self.tasks() for task in stage]
+        tasks = self.tasks()
         found = [store.read(task) for task in tasks]
         records = [record for record in found if record is not None]
         if len(records) < len(tasks):
@@ -344,35 +351,68 @@ def _store(store: Store | None, archive: bool) -> Store:
     return store if archive else replace(store, archive=None)
 
 
-def compute_task(kind: type[Experiment], store: Store, task: Task) -> dict[str, Array]:
-    """Compute the arrays of a task; what it reads of earlier stages comes from the store."""
+Configuration = Mapping[str, Any]  # TRANSITION
+Read = Callable[..., dict[str, Array]]  # TRANSITION
 
-    def read(configuration: Configuration, of: type[Experiment] | None = None) -> dict[str, Array]:
-        other = of or kind
-        earlier = Task(other.name, other.schema_version, configuration)
+
+class _Old:  # TRANSITION
+    def __init__(self, kind: Any, configuration: Any) -> None:
+        self.kind, self.configuration = kind, configuration
+
+    def run(self, store: Store) -> Arrays:
+        def read(configuration: Configuration, of: Any = None) -> Arrays:
+            other = of or self.kind
+            earlier = Task(other.name, other.schema_version, configuration)
+            found = store.read(earlier)
+            if found is None and other is not self.kind:
+                raise MissingResultsError(
+                    f"{other.name} has no result of task {earlier.key[:12]}, which "
+                    f"{self.kind.name} needs: compute it with `autocrit-lite run {other.name}`"
+                )
+            if found is None:
+                return _Old(self.kind, earlier.configuration).run(store)
+            return found.arrays
+
+        found: Arrays = self.kind.compute(Task("", 0, self.configuration).configuration, read)
+        return found
+
+
+def compute_task(store: Store, task: Task) -> Arrays:
+    """Compute the arrays of a task; what it reads comes from the store.
+
+    Raises
+    ------
+    MissingResultsError
+        If it reads a task of another experiment that has no result.
+    """
+    if isinstance(task.compute, _Old):  # TRANSITION
+        return task.compute.run(store)
+    reads = []
+    for earlier in task.reads:
         found = store.read(earlier)
-        if found is None and other is not kind:
+        if found is None and earlier.experiment != task.experiment:
             raise MissingResultsError(
-                f"{other.name} has no result of task {earlier.key[:12]}, which {kind.name} needs: "
-                f"compute it with `autocrit-lite run {other.name}`"
+                f"{earlier.experiment} has no result of task {earlier.key[:12]}, which "
+                f"{task.experiment} needs: compute it with `autocrit-lite run {earlier.experiment}`"
             )
-        return compute_task(kind, store, earlier) if found is None else found.arrays
+        reads.append(compute_task(store, earlier) if found is None else found.arrays)
+    if task.compute is None:
+        raise TypeError(f"task {task.key[:12]} of {task.experiment} was read, not made: no compute")
+    return task.compute(*reads)
 
-    return kind.compute(task.configuration, read)
 
-
-def _work(kind: type[Experiment], store: Store, force: bool, task: Task) -> bool:
+def _work(store: Store, force: bool, task: Task) -> bool:
     """Compute a task and write its result; return False if another process was faster."""
     with store.claim(task):
         missing = force or store.read(task) is None
         if missing:
-            store.write(task, _timed(kind, store, task))
+            store.write(task, _timed(store, task))
         return missing
 
 
-def _timed(kind: type[Experiment], store: Store, task: Task) -> Record:
+def _timed(store: Store, task: Task) -> Record:
     start = time.perf_counter()
-    arrays = compute_task(kind, store, task)
+    arrays = compute_task(store, task)
     return new_record(task, arrays, time.perf_counter() - start)
 
 

@@ -83,6 +83,47 @@ class Results:
                 if sizes.setdefault(dim, size) != size:
                     raise ValueError(f"{name} has {size} along {dim}, others have {sizes[dim]}")
 
+    @classmethod
+    def of(
+        cls, arrays: Mapping[str, Array], tails: Mapping[str, tuple[str, ...]], *first: str
+    ) -> Results:
+        """Return arrays whose dimensions are ``first``, followed by what ``tails`` has for a name.
+
+        Arrays with further dimensions, which ``tails`` does not name, are left out.
+        """
+        dims = {name: (*first, *tails.get(name, ())) for name in arrays}
+        kept = {name: x for name, x in arrays.items() if np.ndim(x) == len(dims[name])}
+        return cls(kept, {name: dims[name] for name in kept})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Results]) -> Results:
+        """Return results of the same names end to end along their first dimension."""
+        first = parts[0]
+        arrays = {name: concatenated([part[name] for part in parts]) for name in first.arrays}
+        return cls(arrays, first.dims, first.coordinates)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Results], **labels: Sequence[Any]) -> Results:
+        """Return results of the same names on new first dimensions, named and labelled.
+
+        ``parts`` are in the order of ``itertools.product(*labels.values())``.
+        """
+        first, sizes = parts[0], [len(own) for own in labels.values()]
+        arrays, dims = {}, {}
+        for name in first.arrays:
+            whole = stacked([part[name] for part in parts])
+            arrays[name] = whole.reshape(*sizes, *whole.shape[1:])
+            dims[name] = (*labels, *first.dims[name])
+        return cls(arrays, dims, {**first.coordinates, **labels})
+
+    def __or__(self, other: Results) -> Results:
+        """Return the arrays of both."""
+        return Results(
+            {**self.arrays, **other.arrays},
+            {**self.dims, **other.dims},
+            {**self.coordinates, **other.coordinates},
+        )
+
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
 
@@ -114,6 +155,39 @@ class Results:
                 wide = ordered.reshape([sizes[dim] if dim in own else 1 for dim in dims])
                 columns[name] = np.broadcast_to(wide, shape).ravel()
         return pd.DataFrame(columns)
+
+
+def grown(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array of at least this shape, with NaN after what it holds."""
+    if x.shape == shape:
+        return x
+    whole = np.full(shape, np.nan)
+    whole[tuple(map(slice, x.shape))] = x
+    return whole
+
+
+def stacked(parts: Sequence[Array]) -> Array:
+    """Return arrays on a new first axis, each filled up with NaN to the size of the largest.
+
+    Examples
+    --------
+    >>> stacked([np.array([1.0]), np.array([2.0, 3.0])]).tolist()
+    [[1.0, nan], [2.0, 3.0]]
+    """
+    shape = tuple(map(max, zip(*(part.shape for part in parts), strict=True)))
+    return np.stack([grown(part, shape) for part in parts])
+
+
+def concatenated(parts: Sequence[Array]) -> Array:
+    """Return arrays end to end, their other axes filled up with NaN to the size of the largest.
+
+    Examples
+    --------
+    >>> concatenated([np.array([[1.0]]), np.array([[2.0, 3.0]])]).tolist()
+    [[1.0, nan], [2.0, 3.0]]
+    """
+    shape = tuple(map(max, zip(*(part.shape[1:] for part in parts), strict=True)))
+    return np.concatenate([grown(part, (len(part), *shape)) for part in parts])
 
 
 HISTORY_BITS, FIRST_BITS = 16, 24

@@ -16,7 +16,7 @@ import platform
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,13 +76,19 @@ class Task:
         Raised whenever the code gives the stored arrays another meaning or other values.
     configuration : dict
         Every number that decides the result, in JSON types: tuples have become lists.
+    compute : callable, optional
+        Returns the arrays, given those of ``reads``.
+    reads : tuple of Task
+        Whose results it needs.
     key : str
-        The SHA-256 of the three, which names the task's file.
+        The SHA-256 of the first three, which names the task's file.
     """
 
     experiment: str
     schema_version: int
     configuration: Mapping[str, Any]
+    compute: Callable[..., dict[str, Array]] | None = field(default=None, compare=False)
+    reads: tuple[Task, ...] = field(default=(), compare=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:

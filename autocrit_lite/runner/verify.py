@@ -48,8 +48,7 @@ def verify(
     list of str
         One line for each difference: none if the archive is reproduced.
     """
-    stages = kind.from_profile("paper").tasks()
-    tasks = {task.key: task for stage in stages for task in stage}
+    tasks = {task.key: task for task in kind.from_profile("paper").tasks()}
     archived = {key for _, records in parts(folder, kind.name) for key in records}
     problems = []
     if archived - tasks.keys():
@@ -61,7 +60,7 @@ def verify(
     store = Store(folder / "no results", folder)  # the archive alone
     pairs: list[tuple[Record, dict[str, Array]]] = []
     progress = Progress(f"verify {kind.name}", len(chosen))
-    for i, outcome in run_tasks(partial(compute_task, kind, store), chosen, workers=workers):
+    for i, outcome in run_tasks(partial(compute_task, store), chosen, workers=workers):
         progress.advance()
         before = store.read(chosen[i])
         if isinstance(outcome, Failure):

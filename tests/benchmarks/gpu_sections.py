@@ -63,7 +63,7 @@ class Scale:
 
     def starts(self) -> np.ndarray:
         """Return the starts of Fig. 3, from the archive if it has them."""
-        task = self.experiment.tasks()[0][0]
+        task = self.experiment.stages()[0][0]
         record = Store.default().read(task)
         arrays = self.experiment.compute(task.configuration, None) if record is None else None
         return (record.arrays if arrays is None else arrays)["theta_start"]
@@ -290,7 +290,7 @@ def figure(machine, scale):
     experiment = replace(scale.experiment, device=machine.device)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), Store.default().archive)
-        training, searches = experiment.tasks()
+        training, searches = experiment.stages()
         if store.read(training[0]) is None:
             store.write(training[0], trained(experiment, training[0]))
         start = time.perf_counter()

@@ -53,7 +53,7 @@ def difference(a, b):
 def compared(kind, reference, other):
     """Return the share of identical arrays, and the differences of the binding and of all."""
     identical, binding, every = [], [0.0], []
-    for task in (task for stage in kind.from_profile("quick").tasks() for task in stage):
+    for task in kind.from_profile("quick").tasks():
         a, b = (store.read(task).arrays for store in (reference, other))
         identical += [np.array_equal(a[name], b[name], equal_nan=True) for name in a]
         every += [difference(a[name], b[name]) for name in a]

@@ -39,7 +39,7 @@ def computed(log):
 
 
 def pack(experiment, store):
-    kept = [store.read(task) for stage in experiment.tasks() for task in stage]
+    kept = [store.read(task) for task in experiment.tasks()]
     archive.pack(store.archive, experiment.name, "paper", kept)
 
 
@@ -63,7 +63,7 @@ def test_only_the_papers_settings_make_the_papers_figures():
 
 def test_the_profile_is_no_part_of_a_task():
     paper, quick = (Synthetic.from_profile(profile, runs=3) for profile in ("paper", "quick"))
-    assert paper.tasks() == quick.tasks()
+    assert paper.tasks() == quick.stages()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_every_setting_states_its_source_and_every_profile_is_valid(kind):
     assert list(settings.index) == [f.name for f in fields(kind)][1:]
     assert kind.quick.keys() <= set(settings.index)
     for profile in ("paper", "quick"):
-        tasks = [task for stage in kind.from_profile(profile).tasks() for task in stage]
+        tasks = kind.from_profile(profile).tasks()
         assert len({task.key for task in tasks}) == len(tasks) > 0
 
 
@@ -138,7 +138,7 @@ def test_where_tasks_run_changes_no_bit_of_what_is_stored(tmp_path):
     def arrays(name, **how):
         store = Store(tmp_path / name)
         experiment.run(store=store, **how)
-        records = [store.read(task) for stage in experiment.tasks() for task in stage]
+        records = [store.read(task) for task in experiment.tasks()]
         return [
             (name, array.dtype, array.tobytes())
             for record in records
@@ -157,7 +157,7 @@ def test_failed_tasks_are_named_and_the_others_are_kept(store):
     with pytest.raises(FailedTasksError) as caught:
         experiment.run(workers=2, store=store)
     [line] = str(caught.value).splitlines()
-    key = experiment.tasks()[1][3].key
+    key = experiment.stages()[1][3].key
     assert line.startswith(f"synthetic: task {key[:12]}: ArithmeticError: no such luck")
     assert len(list((store.results / "synthetic").iterdir())) == 8
     with pytest.raises(MissingResultsError, match="1 of the 9 tasks of synthetic"):
@@ -174,7 +174,7 @@ def test_a_damaged_result_is_computed_again(store, log, caplog):
     experiment = Synthetic.from_profile("paper", log=str(log))
     experiment.run(workers=1, store=store)
     before = experiment.load(store=store)
-    path = store.path(experiment.tasks()[1][2])
+    path = store.path(experiment.stages()[1][2])
     path.write_bytes(path.read_bytes()[:-200])
     assert experiment.run(workers=1, store=store) == 1
     assert computed(log) == sorted([*range(8), 2])
@@ -238,7 +238,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path, log, kills, runs):
     """SIGKILL to the whole process group, from before the first task to the midst of the work."""
     rng = np.random.default_rng(kills)
     experiment = Synthetic.from_profile("paper", log=str(log), runs=runs, seconds=0.1)
-    matrix, tasks = experiment.tasks()[0][0], experiment.tasks()[1]
+    matrix, tasks = experiment.stages()[0][0], experiment.stages()[1]
     store = Store(tmp_path / "results")
 
     def finished():
@@ -303,7 +303,7 @@ def test_an_archive_that_the_code_does_not_reproduce_is_found(archived):
 
     [problem] = check(archived, Changed)
     assert "x differs by up to" in problem
-    assert Synthetic.from_profile("paper").tasks()[1][2].key[:12] in problem
+    assert Synthetic.from_profile("paper").stages()[1][2].key[:12] in problem
 
 
 def test_what_parts_by_rounding_is_compared_as_a_distribution(store):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ...arrays import Array
-from ...runner.experiment import Configuration, Read, generators, setting
+from ...checks import different
+from ...runner.experiment import Arrays, generators, setting
 from ...runner.results import Results
-from ...runner.store import Record
-from .linear_autoencoder import SCHEMES, AutoencoderExperiment, problem, train_and_sample
-from .sampling_bias import search
+from ...runner.store import Record, Task
+from .linear_autoencoder import DIMS, SCHEMES, AutoencoderExperiment
+from .sampling_bias import searched
 
 KEPT = ("row", "loss", "index", "end", "iterations")
 
@@ -49,52 +51,55 @@ class Coverage(AutoencoderExperiment):
 
     def check(self) -> None:
         """Raise a ValueError if there is no σ or one twice."""
-        if not self.sigmas or len(set(self.sigmas)) < len(self.sigmas):
-            raise ValueError(f"sigmas must be one or more different values, not {self.sigmas}")
+        different("sigmas", self.sigmas)
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def stages(self) -> list[list[Task]]:
         """Return a task for each group of trajectories."""
-        shared = {
-            "train": self.training,
-            "sigmas": self.sigmas,
-            "max_iterations": self.max_iterations,
-            "rtol": self.rtol,
-            "maxit": self.maxit,
-        }
-        return [[{**shared, "group": group} for group in range(self.groups)]]
+        return [
+            [
+                self.task(
+                    partial(self.search, group),
+                    train=self.training,
+                    sigmas=self.sigmas,
+                    max_iterations=self.max_iterations,
+                    rtol=self.rtol,
+                    maxit=self.maxit,
+                    group=group,
+                )
+                for group in range(self.groups)
+            ]
+        ]
 
-    @staticmethod
-    def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
+    def search(self, group: int) -> Arrays:
         """Train the trajectories of a group and search from all kinds of starts."""
-        training, group = configuration["train"], configuration["group"]
-        all_starts = train_and_sample(training, key=(3, group))["theta_start"]
-        sigmas = np.array(configuration["sigmas"])
+        all_starts = self.train_and_sample(key=(3, group))["theta_start"]
+        sigmas = np.array(self.sigmas)
         found = []
         for scheme, starts in enumerate(all_starts):
             starts = starts.reshape(-1, starts.shape[-1])
-            (rng,) = generators(training["seed"], (4, group, scheme), 1)
+            (rng,) = generators(self.seed, (4, group, scheme), 1)
             noisy = starts + sigmas[:, None, None] * rng.standard_normal(starts.shape)
             # all σ in one batch, for speed
-            cells = search(configuration, np.tile(starts, (len(sigmas), 1)), np.concatenate(noisy))
+            tiled, every = np.tile(starts, (len(sigmas), 1)), np.concatenate(noisy)
+            cells = searched(self, tiled, every, maxit=self.maxit)
             found.append({name: cells[name].reshape(noisy.shape[:-1]) for name in KEPT})
         return {name: np.stack([cells[name] for cells in found]) for name in KEPT}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimensions scheme, sigma, run; and the true points'."""
         arrays = {name: np.concatenate([r.arrays[name] for r in records], axis=-1) for name in KEPT}
-        dims: dict[str, tuple[str, ...]] = dict.fromkeys(KEPT, ("scheme", "sigma", "run"))
-        _, points = problem(records[0].configuration["train"])
-        arrays |= {"true_loss": points.loss, "true_index": points.index}
-        dims |= {"true_loss": ("point",), "true_index": ("point",)}
-        return Results(arrays, dims, {"scheme": tuple(SCHEMES), "sigma": self.sigmas})
+        _, points = self.problem()
+        true = Results.of({"true_loss": points.loss, "true_index": points.index}, DIMS)
+        labels = {"scheme": tuple(SCHEMES), "sigma": self.sigmas}
+        return Results(arrays, dict.fromkeys(KEPT, ("scheme", "sigma", "run")), labels) | true
 
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return nothing: where a run from a distant start ends may hang on rounding."""
         return {}
 
     @staticmethod
-    def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
+    def distributions(arrays: Arrays) -> Arrays:
         """Return the losses of the points found."""
         return {"loss": arrays["loss"].ravel()}
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
 from ...arrays import Array
+from ...checks import different
 from ...finders.exact_newton import damped_newton
 from ...finders.newton_mr import newton_mr
 from ...finders.trace import Trace
 from ...ground_truth.quartic import CRITICAL_POINT, FLAT_MINIMUM, FLAT_SQUARED_GRADIENT_NORM
 from ...ground_truth.quartic import Quartic as QuarticObjective
-from ...runner.experiment import Configuration, Experiment, Read, setting
+from ...runner.experiment import Arrays, Experiment, setting
 from ...runner.results import Measured, Results
-from ...runner.store import Record, Store
+from ...runner.store import Record, Store, Task
 
 DIRECTIONS = ("exact", "minres_qlp")
 STEP_RULES = ("carry", "restart")
@@ -24,6 +26,7 @@ ENDS = ("critical point", "flat point", "stalled")
 """The classes of the runs' ends; a run's ``end`` is an index into them."""
 
 HISTORIES = ("value", "squared_gradient_norm", "relative_residual", "step_size")
+DIMS = dict.fromkeys(HISTORIES, ("iteration",)) | {"theta": ("iteration", "x_y")}
 PRINTED_VALUE = (5.0, 15.0)
 """What rounds to the one printed digit of "near 10"."""
 
@@ -60,66 +63,58 @@ class Quartic(Experiment):
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"{name} must be two growing numbers, not {low}, {high}")
-        for name in ("directions", "step_rules"):
-            if len(set(getattr(self, name))) != max(len(getattr(self, name)), 1):
-                raise ValueError(f"{name} must be one or more different names")
+        different("directions", self.directions)
+        different("step_rules", self.step_rules)
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def stages(self) -> list[list[Task]]:
         """Return one task for each kind of direction and step rule: all starts in one batch."""
-        shared = {
-            name: getattr(self, name)
-            for name in ("x_range", "y_range", "grid", "max_iterations", "rtol")
-        }
-        tasks = [
-            {**shared, "directions": directions, "step_rule": step_rule}
-            for directions in self.directions
-            for step_rule in self.step_rules
+        names = ("x_range", "y_range", "grid", "max_iterations", "rtol")
+        shared = {name: getattr(self, name) for name in names}
+        return [
+            [
+                self.task(
+                    partial(self.search, directions, step_rule),
+                    directions=directions,
+                    step_rule=step_rule,
+                    **shared,
+                )
+                for directions in self.directions
+                for step_rule in self.step_rules
+            ]
         ]
-        return [tasks]
 
-    @staticmethod
-    def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
+    def search(self, directions: str, step_rule: str) -> Arrays:
         """Return all iterates ``theta`` (starts, iterations + 1, 2), their histories, the ends."""
-        (x0, x1), (y0, y1) = configuration["x_range"], configuration["y_range"]
-        columns, rows = configuration["grid"]
-        grid = np.meshgrid(np.linspace(x0, x1, columns), np.linspace(y0, y1, rows), indexing="ij")
-        starts = np.stack(grid, axis=-1).reshape(-1, 2)
-        options: dict[str, Any] = {
-            "max_iterations": configuration["max_iterations"],
-            "step_rule": configuration["step_rule"],
-            "record_theta": True,
-        }
-        if configuration["directions"] == "exact":
-            trace = damped_newton(QuarticObjective(), starts, **options)
-        else:
-            trace = newton_mr(QuarticObjective(), starts, rtol=configuration["rtol"], **options)
+        columns, rows = self.grid
+        lines = np.linspace(*self.x_range, columns), np.linspace(*self.y_range, rows)
+        starts = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 2)
+        finder = partial(newton_mr, rtol=self.rtol) if directions == "minres_qlp" else damped_newton
+        trace = finder(
+            QuarticObjective(),
+            starts,
+            max_iterations=self.max_iterations,
+            step_rule=step_rule,
+            record_theta=True,
+        )
         arrays = {name: getattr(trace, name) for name in HISTORIES}
         arrays["stop_reason"] = np.asarray(trace.stop_reason, dtype=np.int64)
         return {**arrays, "theta": trace.thetas, "end": ends(trace)}
 
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return the start and the first five iterates."""
         return {"theta": arrays["theta"][:, :6]}
 
     @staticmethod
-    def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
+    def distributions(arrays: Arrays) -> Arrays:
         """Return the classes of the ends."""
         return {"end": arrays["end"]}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimensions directions, step_rule, start, iteration, x_y."""
-        outer = (len(self.directions), len(self.step_rules))
-        run = ("directions", "step_rule", "start")
-        arrays, dims = {}, {}
-        for name in records[0].arrays:
-            parts = [record.arrays[name] for record in records]
-            dims[name] = (*run, "iteration", "x_y")[: parts[0].ndim + 2]
-            if "iteration" in dims[name]:
-                parts = [_pad(part, self.max_iterations + 1) for part in parts]
-            arrays[name] = np.stack(parts).reshape(*outer, *parts[0].shape)
-        labels = {"directions": self.directions, "step_rule": self.step_rules, "x_y": ("x", "y")}
-        return Results(arrays, dims, labels)
+        parts = [Results.of(record.arrays, DIMS, "start") for record in records]
+        labels = {"directions": self.directions, "step_rule": self.step_rules}
+        return Results.stacked(parts, **labels) | Results({}, {}, {"x_y": ("x", "y")})
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return the two claims of Fig. 2, from the runs with MINRES-QLP and step lengths kept."""
@@ -166,10 +161,3 @@ def ends(trace: Trace) -> Array:
 def _last(history: Array) -> Array:
     """Return the last number before the NaNs of each row."""
     return np.array([row[np.isfinite(row)][-1] for row in history])
-
-
-def _pad(history: Array, length: int) -> Array:
-    """Return a history (B, K, …) made ``length`` long with NaN."""
-    padded = np.full((history.shape[0], length, *history.shape[2:]), np.nan)
-    padded[:, : history.shape[1]] = history
-    return padded

@@ -163,7 +163,11 @@ class Tolerance(EndRule, MnistAutoencoder):
             }
             reruns += [{**shared, "run": run} for run in runs]
         archived = self.points == "archived"
-        searched = self.source().stages()[1] if archived else reruns[: len(runs)]
+        searched = (
+            [t.configuration for t in self.source().stages()[1]]
+            if archived
+            else reruns[: len(runs)]
+        )
         systems = [
             {"stage": "solve", "of": of, "tolerances": list(self.tolerances)} for of in searched
         ]

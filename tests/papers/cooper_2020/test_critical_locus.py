@@ -52,7 +52,7 @@ def results(experiment, tmp_path_factory):
 
 def task(experiment, **chosen):
     """Return the first task with these values in its configuration."""
-    (stage,) = experiment.tasks()
+    (stage,) = experiment.stages()
     configurations = [task.configuration for task in stage]
     return next(c for c in configurations if all(c.get(k) == v for k, v in chosen.items()))
 
@@ -61,7 +61,7 @@ def task(experiment, **chosen):
 
 
 def test_every_part_has_tasks_numbered_from_one():
-    (stage,) = CriticalLocus.from_profile("paper").tasks()
+    (stage,) = CriticalLocus.from_profile("paper").stages()
     for part in PARTS:
         numbers = [t.configuration["number"] for t in stage if t.configuration["part"] == part]
         assert numbers == list(range(1, len(numbers) + 1))
@@ -70,7 +70,7 @@ def test_every_part_has_tasks_numbered_from_one():
 
 
 def test_paper_scale_has_the_points_that_were_asked_for():
-    (stage,) = CriticalLocus.from_profile("paper", points=1100).tasks()
+    (stage,) = CriticalLocus.from_profile("paper", points=1100).stages()
     sizes = [t.configuration["points"] for t in stage if t.configuration["part"] == "theorem"]
     assert sum(sizes) == 1100
     assert max(sizes) == 250

@@ -85,7 +85,7 @@ def test_every_row_has_its_numbers(experiment, results):
 def test_a_spectrum_is_that_of_the_dense_hessian(experiment, results, store):
     row = at(results, "training images")
     training = experiment.training(ROWS["training images"], 1)
-    stored = [store.read(task) for task in experiment.tasks()[0]]
+    stored = [store.read(task) for task in experiment.stages()[0]]
     theta = next(r.arrays["theta"] for r in stored if r.configuration == training)
     net, loss, split, targets = problem(training)
     H = NetworkObjective(net, split.X, targets, loss=loss).linearize(theta).hessian()
@@ -184,7 +184,7 @@ def test_the_memory_of_a_spectrum_is_kept(results):
 
 def test_a_run_that_was_stopped_goes_on(experiment, results, store):
     assert experiment.run(workers=1, store=store) == 0
-    task = next(t for t in experiment.tasks()[1] if t.configuration["stage"] == "spectrum")
+    task = next(t for t in experiment.stages()[1] if t.configuration["stage"] == "spectrum")
     before = store.read(task).arrays
     store.path(task).unlink()
     assert experiment.run(workers=1, store=store) == 1
