@@ -62,7 +62,8 @@ format: $(VENV)/installed
 # nbval first, so that the run ends with pytest's own summary of the test suite.
 test: lint
 	env -u MPLBACKEND AUTOCRIT_LITE_FIGURES="$(CURDIR)/build/figures" PYTHONPATH="$(CURDIR)" \
-	    $(BIN)/pytest --nbval-lax -p tests.nbval_watch -p no:randomly -p no:cacheprovider -q notebooks
+	    $(BIN)/pytest --nbval-lax -p tests.nbval_watch -p no:randomly -p no:cacheprovider -q \
+	    -n $(WORKERS) --dist loadfile notebooks
 	$(BIN)/pytest --doctest-modules -p no:randomly -q autocrit_lite
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) tests
 

@@ -73,6 +73,8 @@ def run(part, kernel, threads, seed, workers, more=()):
     command = [sys.executable, "-m", "pytest", "-q", *more, *PARTS[part]]
     if part == "tests":
         command += ["-n", str(workers), f"--randomly-seed={seed}"]
+    elif part == "notebooks":
+        command += ["-n", str(workers), "--dist", "loadfile"]
     start = time.perf_counter()
     done = subprocess.run(
         command, env=environment(kernel, threads), cwd=ROOT, capture_output=True, text=True

@@ -108,7 +108,7 @@ def test_bad_parameters_are_refused_before_anything_runs(tmp_path, capsys, argum
 
 def test_an_integer_is_good_enough_for_a_float(checkout):
     path = checkout / "notebooks" / "01_synthetic.ipynb"
-    reproduce.check_parameters("synthetic", path, {"profile": "quick", "scale": 2})
+    reproduce.check_parameters(path, {"profile": "quick", "scale": 2})
 
 
 def test_a_checkout_without_notebooks_is_an_error(checkout, capsys):

@@ -11,7 +11,6 @@ from autocrit_lite.papers.frye_2019.linear_autoencoder import (
     CUTOFFS,
     METHODS,
     LinearAutoencoder,
-    problem,
 )
 from autocrit_lite.papers.frye_2019.sampling_bias import SamplingBias
 from autocrit_lite.runner.results import Results
@@ -181,9 +180,8 @@ def test_chao1_on_counts_by_hand():
 
 
 def test_data_and_truth_depend_on_the_seed():
-    configuration = {"n_samples": 300, "n_hidden": 1, "seed": 0}
-    _, points = problem(configuration)
-    _, other = problem({**configuration, "seed": 1})
+    _, points = LinearAutoencoder(n_samples=300, n_hidden=1).problem()
+    _, other = LinearAutoencoder(n_samples=300, n_hidden=1, seed=1).problem()
     assert np.all(points.loss != other.loss)
 
 
