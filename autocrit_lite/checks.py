@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import operator
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,19 @@ from array_api_compat import is_array_api_obj
 from .arrays import Array, array_namespace
 
 
-def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
+def float_array(name: str, array: Array, *shape: int | str, finite: bool = True) -> Array:
     """Return real numbers of any kind as float64, as a NumPy array if they came as a list.
 
     What is float64 already is returned as it is.
+
+    Parameters
+    ----------
+    name : str
+    array : array
+    *shape : int or str
+        If given, the shape wanted: numbers, and the names of sizes that may be any above 0.
+    finite : bool
+        Whether NaN and infinity are refused.
 
     Raises
     ------
@@ -22,24 +32,30 @@ def float_array(name: str, array: Array, *, finite: bool = True) -> Array:
         If they are no real numbers, or of a kind of array whose values mean something else: masked
         ones (unless nothing is masked) and ``numpy.matrix``.
     ValueError
-        If ``finite`` and one of them is NaN or infinite.
+        If ``finite`` and one of them is NaN or infinite, or the shape is another one.
     """
     if type(array) is not np.ndarray or array.dtype != np.float64:
-        array = _as_float64(name, array)
+        array = plain_array(name, array)
+        xp = array_namespace(array)
+        if array.dtype != xp.float64:
+            if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+                raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+            array = xp.astype(array, xp.float64)
     xp = array_namespace(array)
     if finite and not bool(xp.all(xp.isfinite(array))):
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+    if shape and not _has_shape(array, shape):
+        wanted = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+        positive = "".join(f", {size} > 0" for size in shape if isinstance(size, str))
+        raise ValueError(f"{name} must have shape {wanted}{positive}, not {tuple(array.shape)}")
     return array
 
 
-def _as_float64(name: str, array: Array) -> Array:
-    array = plain_array(name, array)
-    xp = array_namespace(array)
-    if array.dtype == xp.float64:
-        return array
-    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
-        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
-    return xp.astype(array, xp.float64)
+def _has_shape(array: Array, shape: Sequence[int | str]) -> bool:
+    return array.ndim == len(shape) and all(
+        size > 0 if isinstance(wanted, str) else size == wanted
+        for size, wanted in zip(array.shape, shape, strict=True)
+    )
 
 
 def plain_array(name: str, array: Array) -> Array:
@@ -107,10 +123,10 @@ def number(
     name: str,
     value: Any,
     *,
-    at_least: float = -np.inf,
-    above: float = -np.inf,
-    at_most: float = np.inf,
-    below: float = np.inf,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
     finite: bool = False,
 ) -> float:
     """Return ``value`` as a float if it is a number in the range, else raise.
@@ -128,19 +144,20 @@ def number(
         found = float(value)
     except OverflowError:
         raise ValueError(f"{name} must be less than 1e308, not an integer of more digits") from None
-    accepted = (
-        at_least <= found <= at_most
-        and (found > above or above == -np.inf)
-        and (found < below or below == np.inf)
-        and not (finite and abs(found) == np.inf)
-    )
-    if not accepted:
-        bounds = [f"at least {at_least:g}"] * bool(at_least > -np.inf)
-        bounds += [f"above {above:g}"] * bool(above > -np.inf)
-        bounds += [f"at most {at_most:g}"] * bool(at_most < np.inf)
-        bounds += [f"below {below:g}"] * bool(below < np.inf)
-        bounds += ["finite"] * finite
-        raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value!r}")
+    bounds = [
+        (f"{word} {bound:g}", within(found, bound))
+        for word, bound, within in (
+            ("at least", at_least, operator.ge),
+            ("above", above, operator.gt),
+            ("at most", at_most, operator.le),
+            ("below", below, operator.lt),
+        )
+        if bound is not None
+    ]
+    bounds += [("finite", abs(found) < np.inf)] * finite
+    if np.isnan(found) or not all(holds for _, holds in bounds):
+        wanted = " and ".join(text for text, _ in bounds) or "a number"
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
     return found
 
 
@@ -163,20 +180,21 @@ def objective_with(method: str, objective: Any) -> None:
         )
 
 
-def integer(name: str, value: Any, *, at_least: int = 0) -> int:
-    """Return ``value`` as an int if it is an integer of at least ``at_least``, else raise.
+def integer(name: str, value: Any, *, at_least: int = 0, at_most: int | None = None) -> int:
+    """Return ``value`` as an int if it is an integer in the range, else raise.
 
     Raises
     ------
     TypeError
         If the value is not an integer.
     ValueError
-        If it is too small.
+        If it is too small or too large.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, not {value}")
+    if value < at_least or (at_most is not None and value > at_most):
+        wanted = f"at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise ValueError(f"{name} must be {wanted}, not {value}")
     return int(value)
 
 

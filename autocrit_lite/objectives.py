@@ -11,7 +11,7 @@ from autograd import grad
 from autograd.core import VJPNode, backward_pass, vspace
 from autograd.tracer import isbox, new_box, trace_stack
 
-from .arrays import Array
+from .arrays import Array, read_only
 from .checks import float_array, theta_array
 
 
@@ -86,7 +86,7 @@ class AutogradObjective:
             If theta holds no real numbers, or is of neither one nor two dimensions, or f is not
             written with ``autograd.numpy``, or returns no scalar that depends on theta.
         """
-        theta = theta_array(theta, None)
+        theta = read_only(theta_array(theta, None))
         if theta.ndim == 1:
             value, gradient = self._at(theta)
             return np.asarray(value, dtype=float), gradient
@@ -113,7 +113,7 @@ class AutogradObjective:
 
     def linearize(self, theta: Array) -> AutogradLinearization:
         """Return the loss at theta (..., n) with its derivatives."""
-        return AutogradLinearization(self, np.array(theta_array(theta, None)))
+        return AutogradLinearization(self, read_only(np.array(theta_array(theta, None))))
 
 
 def _traced(f: Callable[[Array], Any], x: Array) -> tuple[Any, Any]:
@@ -167,7 +167,7 @@ class AutogradLinearization:
         ValueError
             If v is of neither shape.
         """
-        v = float_array("v", v, finite=False)
+        v = read_only(float_array("v", v, finite=False))
         shape = self.gradient.shape
         *batch, n = shape
         if v.shape not in (shape, (*batch, *v.shape[-2:-1], n)):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import platform
 import subprocess
 import sys
 import warnings
@@ -10,12 +11,15 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 import scipy.sparse
+from autograd.extend import defvjp, primitive
 
 import autocrit_lite as al
 from autocrit_lite.finders import FinderStopReason
 from autocrit_lite.linalg.residuals import residual_indices
-from autocrit_lite.points.classes import PointClass
-from autocrit_lite.training.optimizers import Momentum, train
+from autocrit_lite.points.classes import PointClass, is_gradient_flat, point_class
+from autocrit_lite.points.spectral_laws import MarchenkoPastur, Semicircle, kolmogorov_smirnov
+from autocrit_lite.training.optimizers import GradientDescent, Momentum, train
+from autocrit_lite.training.sampling import bootstrap_entropy, entropy
 from tests.finders.problems import saddle
 from tests.finders.test_driver import EIGENVALUES, every_finder, starts
 
@@ -26,6 +30,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.integers(-3, 4, (20, 3)), RNG.integers(-3, 4, (20, 2))
 LABELS = RNG.integers(0, 2, 20)
 THETA = RNG.integers(-2, 3, NET.n_parameters)
+LAW = Semicircle(0.0, 2.0)
 KINDS = (int, np.int8, np.float16, np.float32, ">f8", ">i4", np.longdouble)
 
 
@@ -89,15 +94,43 @@ def uses(array):
         yield "v", lambda: point.hvp(array)
         yield "b", lambda: al.minres_qlp(np.eye(n), array)
         yield "gradient", lambda: residual_indices(np.eye(n), array, np.ones(n))
-    if array.shape == (2, 2):
+        yield "theta", lambda: objective.asarray(array)
+        yield "squared_gradient_norm", lambda: point_class(array, array.data, array.data)
+        yield "relative_residual", lambda: point_class(array.data, array, array.data)
+        yield "relative_cokernel_residual", lambda: is_gradient_flat(array.data, array)
+        yield "eigenvalues", lambda: kolmogorov_smirnov(array, LAW)
+        yield "x", lambda: LAW.cdf(array)
+        yield "x", lambda: LAW.density(array)
+        yield "x", lambda: MarchenkoPastur(1.0, 1.0).cdf(array)
+        yield "x", lambda: MarchenkoPastur(1.0, 1.0).density(array)
+    if array.shape == (2, 2) and array.dtype != bool:
         yield "A", lambda: al.minres_qlp(array, np.ones(2))
         yield "M", lambda: al.minres_qlp(np.eye(2), np.ones(2), M=array)
         yield "hessian", lambda: al.morse_index(array)
 
+    if array.shape == (2, 2) and array.dtype == bool:
+        yield "kept", lambda: entropy(array)
+    if array.shape == (4,):
+        yield "rows", lambda: objective.subset(array)
+        yield "trajectory", lambda: bootstrap_entropy(np.eye(4) > 0.0, RNG, trajectory=array)
+        parts = NET.unflatten(THETA)
+        yield "parts", lambda: NET.flatten([(parts[0][0], array), parts[1]])
 
-@pytest.mark.parametrize("shape", [(20, 3), (20, 2), (20,), (NET.n_parameters,), (2, 2)])
-def test_masked_values_are_never_used(shape):
-    values = np.eye(2) if shape == (2, 2) else np.ones(shape, dtype=int)
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((20, 3), int),
+        ((20, 2), int),
+        ((20,), int),
+        ((NET.n_parameters,), int),
+        ((4,), int),
+        ((2, 2), float),
+        ((2, 2), bool),
+    ],
+)
+def test_masked_values_are_never_used(shape, dtype):
+    values = np.eye(2, dtype=dtype) if shape == (2, 2) else np.ones(shape, dtype=dtype)
     masked = np.ma.masked_array(values, mask=np.zeros(shape, dtype=bool))
     for _, use in uses(masked):
         if shape != (20, 2):
@@ -144,6 +177,45 @@ def test_a_callable_that_writes_into_its_argument_is_stopped():
         for b in (np.ones(3), np.ones((2, 3))):
             with pytest.raises(ValueError, match="read-only"):
                 al.minres_qlp(A, b)
+
+
+@primitive
+def same(x):
+    return x + 0.0
+
+
+@primitive
+def doubled(x):
+    x *= 2.0
+    return x
+
+
+# so that a gradient writes into a copy, and its products into the vector
+defvjp(same, lambda ans, x: lambda g: doubled(g + 0.0))
+defvjp(doubled, lambda ans, x: doubled)
+
+
+class Doubled:
+    """A loss that writes into the point that it is given."""
+
+    def value_and_gradient(self, theta):
+        return doubled(theta)[..., 0], theta
+
+
+def test_a_loss_that_writes_into_its_argument_is_stopped():
+    theta, v = np.ones(2), np.ones(2)
+    overwriting = al.AutogradObjective(lambda t: anp.sum(doubled(t)))
+    point = al.AutogradObjective(lambda t: anp.sum(same(t) ** 2)).linearize(theta)
+    for call in (
+        lambda: overwriting.value_and_gradient(theta),
+        lambda: overwriting.linearize(theta),
+        lambda: point.hvp(v),
+        lambda: train(Doubled(), theta, GradientDescent(), 1),
+        lambda: train(Doubled(), theta[None, :], GradientDescent(), 1),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            call()
+    assert np.array_equal([theta, v], np.ones((2, 2)))
 
 
 def test_points_and_traces_keep_what_they_were_made_from():
@@ -232,6 +304,30 @@ def test_what_holds_data_can_be_copied_and_sent_to_a_process(duplicate):
         assert trained.final.shape == (1, len(theta))
     result = duplicate(al.minres_qlp(np.eye(2), np.ones(2)))
     assert result.stop_reason is al.StopReason.RESIDUAL
+
+
+FAULTS = """
+import pickle, resource, sys
+import numpy as np
+objective = pickle.load(open(sys.argv[1], "rb"))
+theta = np.ones((8, objective.net.n_parameters))
+objective.value_and_gradient(theta)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    objective.value_and_gradient(theta)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
+def test_a_process_that_is_sent_an_objective_keeps_freed_memory(tmp_path):
+    net = al.MLP((16, 64, 64, 16))
+    X = RNG.normal(size=(1000, 16))
+    path = tmp_path / "objective"
+    path.write_bytes(pickle.dumps(al.NetworkObjective(net, X, X)))
+    program = [sys.executable, "-c", FAULTS, str(path)]
+    run = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1000  # pages of 4 KiB
 
 
 # --- functions for autograd ---

@@ -46,8 +46,7 @@ def small_digits(scaling: str = "pixel", n_samples: int = 10_000) -> tuple[Array
     """
     one_of("scaling", scaling, SCALINGS)
     images, labels = shipped_digits()
-    if integer("n_samples", n_samples, at_least=2) > len(images):
-        raise ValueError(f"n_samples must be at most {len(images)}, not {n_samples}")
+    integer("n_samples", n_samples, at_least=2, at_most=len(images))
     small = resize(crop(images[:n_samples], CROP), SIZE)
     X = small.reshape(n_samples, -1).astype(np.float64)
     return z_score(X, scaling), labels[:n_samples]
@@ -88,10 +87,8 @@ def zeros_and_ones(
     rng = generator("rng", rng)
     images, labels = shipped_digits()
     among = np.flatnonzero(labels <= 1)
-    if not 2 <= integer("n_samples", n_samples) <= len(among):
-        raise ValueError(f"n_samples must be from 2 to {len(among)}, not {n_samples}")
-    if not 1 <= integer("n_components", n_components) < n_samples:
-        raise ValueError(f"n_components must be from 1 to {n_samples - 1}, not {n_components}")
+    integer("n_samples", n_samples, at_least=2, at_most=len(among))
+    integer("n_components", n_components, at_least=1, at_most=n_samples - 1)
     chosen = rng.choice(among, n_samples, replace=False)
     X = images[chosen].reshape(n_samples, -1) / 255.0
     return principal_components(X, n_components), rng.permutation(labels[chosen]), labels[chosen]
@@ -105,8 +102,7 @@ def crop(images: Array, size: int) -> Array:
     TypeError, ValueError
         If the size is not an integer from 1 to the shorter side.
     """
-    if not 1 <= integer("size", size) <= min(images.shape[1:]):
-        raise ValueError(f"size must be from 1 to {min(images.shape[1:])}, not {size}")
+    integer("size", size, at_least=1, at_most=min(images.shape[1:]))
     top, left = ((length - size) // 2 for length in images.shape[1:])
     return images[:, top : top + size, left : left + size]
 
@@ -135,8 +131,7 @@ def resize(images: Array, size: int) -> Array:
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"images must have shape (N, width, width), not {images.shape}")
     width = images.shape[-1]
-    if not 1 <= integer("size", size) <= width:
-        raise ValueError(f"size must be from 1 to {width}, not {size}")
+    integer("size", size, at_least=1, at_most=width)
     weights = np.rint(_triangles(width, size) * 2**FIXED_POINT).astype(np.int64)
     for _ in range(2):  # the two axes change places each time
         sums = images.astype(np.int64) @ weights + 2 ** (FIXED_POINT - 1)
@@ -167,9 +162,7 @@ def z_score(X: Array, scaling: str = "pixel") -> Array:
     TypeError, ValueError
         If an argument is not as described, or a column or X as a whole is constant.
     """
-    X = float_array("X", X)
-    if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(f"X must have shape (N, d), N > 0, d > 0, not {X.shape}")
+    X = float_array("X", X, "N", "d")
     axis = 0 if one_of("scaling", scaling, SCALINGS) == "pixel" else None
     largest, constant = np.abs(X).max(axis=axis), X.max(axis=axis) == X.min(axis=axis)
     # a power of two changes no digit, and leaves nothing whose square is none
@@ -202,9 +195,8 @@ def principal_components(X: Array, n_components: int) -> Array:
     TypeError, ValueError
         If an argument is not as described.
     """
-    X = float_array("X", X)
-    if X.ndim != 2 or not 1 <= integer("n_components", n_components) <= min(X.shape):
-        raise ValueError(f"n_components must be from 1 to the smaller of {X.shape}")
+    X = float_array("X", X, "N", "d")
+    integer("n_components", n_components, at_least=1, at_most=min(X.shape))
     centred = X - X.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:n_components]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)

@@ -46,9 +46,9 @@ def gaussian(
     """
     rng = generator("rng", rng)
     n_samples = integer("n_samples", n_samples, at_least=2)
-    variances = float_array("variances", variances)
-    if variances.ndim != 1 or variances.size == 0 or np.any(variances <= 0):
-        raise ValueError(f"variances must be a vector of positive numbers, not {variances!r}")
+    variances = float_array("variances", variances, "d")
+    if np.any(variances <= 0):
+        raise ValueError(f"variances must be positive, not {variances!r}")
     X = rng.standard_normal((n_samples, variances.size)) * np.sqrt(variances)
     mean = X.mean(axis=0)
     while True:

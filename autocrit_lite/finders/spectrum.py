@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from array_api_compat import device
 
 from ..arrays import Array, array_namespace, norm, take
+from ..linalg.residuals import indices_of_norms
 from ..objectives import Linearization
 
 # chosen by us: a hundred times the unit rounding error
@@ -129,9 +130,5 @@ def relative_residuals(
     direction, residual, hessian_residual, gradient : array (A, n)
         p, ρ, Hρ and g.
     """
-    xp = array_namespace(gradient)
-    size = norm(residual)
-    relative = size / (hessian_norm * norm(direction) + norm(gradient))
-    scale = hessian_norm * size
-    cokernel = norm(hessian_residual) / xp.where(scale > 0.0, scale, 1.0)
-    return relative, cokernel
+    vectors = (direction, gradient, residual, hessian_residual)
+    return indices_of_norms(hessian_norm, *map(norm, vectors))

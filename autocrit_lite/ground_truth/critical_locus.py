@@ -31,11 +31,11 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from autograd import grad
 
 from ..arrays import Array
-from ..checks import float_array, integer, number, theta_array
-from ..networks.mlp import ACTIVATIONS, MLP
+from ..checks import float_array, generator, integer, number, theta_array
+from ..networks.activations import ACTIVATIONS
+from ..networks.mlp import MLP
 
 
 def sample(
@@ -82,13 +82,11 @@ def sample(
     True
     """
     center, fixed = _center(net, Y), fixed_coordinates(net, layers)
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a numpy.random.Generator, not {rng!r}")
     shape = () if size is None else (integer("size", size),)
     deviations = np.ones(net.n_parameters)
     for (weights, _), (_, n_in) in zip(net.slices, net.shapes, strict=True):
         deviations[weights] = n_in**-0.5
-    free = rng.normal(size=(*shape, net.n_parameters)) * deviations
+    free = generator("rng", rng).normal(size=(*shape, net.n_parameters)) * deviations
     return np.where(fixed, center, free)
 
 
@@ -207,8 +205,7 @@ def largest_component(net: MLP, count: int) -> tuple[tuple[int, ...], int]:
     (((1,), 243), 189)
     """
     depth = _depth(net)
-    if integer("count", count, at_least=1) >= depth:
-        raise ValueError(f"count must be at most {depth - 1} for {depth} layers, not {count}")
+    integer("count", count, at_least=1, at_most=depth - 1)
     best = max(combinations(range(1, depth), count), key=lambda layers: dimension(net, layers))
     return best, dimension(net, best)
 
@@ -274,8 +271,7 @@ def hessian_eigenvalues(net: MLP, theta: Array, X: Array, Y: Array, layers: Sequ
     """
     depth, k = _depth(net), _indices(net, layers)[-1]
     slope = _slope_at_zero(net)
-    if theta_array(theta, net.n_parameters).ndim != 1:
-        raise ValueError(f"theta must be one point ({net.n_parameters},), not {theta.shape}")
+    theta = float_array("theta", theta, net.n_parameters, finite=False)
     if distance(net, theta, Y, layers) > 1e-8:
         raise ValueError(f"theta must lie on the locus of layers {tuple(layers)}")
     n_samples, n_outputs = Y.shape
@@ -294,16 +290,10 @@ def hessian_eigenvalues(net: MLP, theta: Array, X: Array, Y: Array, layers: Sequ
 
 def hidden_activations(net: MLP, theta: Array, X: Array, layer: int) -> Array:
     """Return the activations (N, m_layer) of a hidden layer, from 1 to ℓ − 1; layer 0 is X."""
-    depth = _depth(net)
-    if theta_array(theta, net.n_parameters).ndim != 1:
-        raise ValueError(f"theta must be one point ({net.n_parameters},), not {theta.shape}")
-    X = float_array("X", X)
-    if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
-        raise ValueError(f"X must have shape (N, {net.layers[0]}) with N ≥ 1, not {X.shape}")
-    if integer("layer", layer) == 0:
+    theta = float_array("theta", theta, net.n_parameters, finite=False)
+    X = float_array("X", X, "N", net.layers[0])
+    if integer("layer", layer, at_most=_depth(net) - 1) == 0:
         return X
-    if layer >= depth:
-        raise ValueError(f"layer must be between 0 and {depth - 1}, not {layer}")
     part = MLP(net.layers[: layer + 1], net.activation, net.bias)
     return ACTIVATIONS[net.activation](part.forward(theta[: part.n_parameters], X))
 
@@ -328,9 +318,7 @@ def _indices(net: MLP, layers: Sequence[int]) -> tuple[int, ...]:
 
 def _center(net: MLP, Y: Array) -> Array:
     """Return the point (n,) of all loci nearest to zero: b_ℓ the mean of the targets, else 0."""
-    Y = float_array("Y", Y)
-    if Y.ndim != 2 or Y.shape[0] == 0 or Y.shape[1] != net.layers[-1]:
-        raise ValueError(f"Y must have shape (N, {net.layers[-1]}) with N ≥ 1, not {Y.shape}")
+    Y = float_array("Y", Y, "N", net.layers[-1])
     _depth(net)  # without biases there is no b_ℓ to set
     center = np.zeros(net.n_parameters)
     center[net.slices[-1][1]] = np.mean(Y, axis=0)
@@ -339,9 +327,9 @@ def _center(net: MLP, Y: Array) -> Array:
 
 def _slope_at_zero(net: MLP) -> float:
     """Return σ′(0), after checking that σ(0) = 0 and that it has a derivative there."""
-    activation = ACTIVATIONS[net.activation]
-    if net.activation == "relu" or activation(0.0) != 0.0:
+    value, slope, _ = ACTIVATIONS[net.activation].derivatives(np.zeros(1), np, False)
+    if net.activation == "relu" or value[0] != 0.0:
         raise ValueError(
             f"net's activation must have σ(0) = 0 and a derivative there, not {net.activation!r}"
         )
-    return float(grad(activation)(0.0))
+    return float(slope[0])

@@ -7,12 +7,11 @@ with x ≥ 0 and y ≥ 0. Gradient descent with rate η keeps the sign of a coor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..arrays import Array
 from ..checks import theta_array
+from .diagonal import DiagonalLinearization
 
 
 class Cubic:
@@ -32,34 +31,7 @@ class Cubic:
         theta = theta_array(theta, 2)
         return np.sum(theta**3, axis=-1), 3.0 * theta**2
 
-    def linearize(self, theta: Array) -> CubicLinearization:
+    def linearize(self, theta: Array) -> DiagonalLinearization:
         """Return f at theta (..., 2) with its derivatives."""
         value, gradient = self.value_and_gradient(theta)
-        return CubicLinearization(value, gradient, 6.0 * theta)
-
-
-@dataclass(frozen=True, eq=False)
-class CubicLinearization:
-    """The function at one point (2,) or at a batch of points (B, 2).
-
-    Attributes
-    ----------
-    value : array (...)
-    gradient : array (..., 2)
-    diagonal : array (..., 2)
-        Of the Hessian, whose other elements are zero.
-    """
-
-    value: Array
-    gradient: Array
-    diagonal: Array
-
-    def hvp(self, v: Array) -> Array:
-        """Return H·v for one vector at each point (..., 2) or for a block of k, (..., k, 2)."""
-        return (
-            self.diagonal * v if v.ndim == self.diagonal.ndim else self.diagonal[..., None, :] * v
-        )
-
-    def hessian(self) -> Array:
-        """Return the dense Hessian, shape (..., 2, 2)."""
-        return self.diagonal[..., None] * np.eye(2)
+        return DiagonalLinearization(value, gradient, 6.0 * theta)

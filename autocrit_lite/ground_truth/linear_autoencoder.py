@@ -178,9 +178,7 @@ def critical_points(covariance: Array, n_hidden: int = 4) -> LinearAutoencoderPo
     """
     covariance = _checked_covariance(covariance)
     n = len(covariance)
-    h = integer("n_hidden", n_hidden, at_least=1)
-    if h > n:
-        raise ValueError(f"n_hidden must be at most {n}, the number of inputs, not {h}")
+    h = integer("n_hidden", n_hidden, at_least=1, at_most=n)
     eigenvalues, U = np.linalg.eigh(covariance)
     gaps = np.diff(eigenvalues, prepend=0.0)
     if np.any(gaps <= n * np.finfo(float).eps * eigenvalues[-1]):

@@ -30,11 +30,11 @@ step. What the problem in x alone says (c = ∂f/∂x, y = 0):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
 
 from ..arrays import Array, array_namespace
-from ..checks import float_array, theta_array
+from ..checks import theta_array
+from .diagonal import DiagonalLinearization
 
 CRITICAL_POINT = (-3.0, 0.0)
 """The only critical point, the minimum of f."""
@@ -88,45 +88,10 @@ class Quartic:
         gradient = xp.stack((x**3 - 6.0 * x + 9.0, 3.6 * y**3 + 10.0 * y), axis=-1)
         return quartic(theta), gradient
 
-    def linearize(self, theta: Array) -> QuarticLinearization:
+    def linearize(self, theta: Array) -> DiagonalLinearization:
         """Return f at theta (..., 2) with its derivatives."""
         value, gradient = self.value_and_gradient(theta)
         xp = array_namespace(gradient)
         x, y = theta[..., 0], theta[..., 1]
         diagonal = xp.stack((3.0 * x**2 - 6.0, 10.8 * y**2 + 10.0), axis=-1)
-        return QuarticLinearization(value, gradient, diagonal)
-
-
-@dataclass(frozen=True, eq=False)
-class QuarticLinearization:
-    """The quartic at one point (2,) or at a batch of points (B, 2).
-
-    Attributes
-    ----------
-    value : array (...)
-    gradient : array (..., 2)
-    diagonal : array (..., 2)
-        ∂²f/∂x² and ∂²f/∂y²; the Hessian's other elements are zero.
-    """
-
-    value: Array
-    gradient: Array
-    diagonal: Array
-
-    def hvp(self, v: Array) -> Array:
-        """Return H·v for one vector at each point (..., 2) or for a block of k, (..., k, 2)."""
-        v = float_array("v", v, finite=False)
-        shape = tuple(self.diagonal.shape)
-        if tuple(v.shape) == shape:
-            return self.diagonal * v
-        if v.ndim != len(shape) + 1 or (*v.shape[:-2], 2) != shape or v.shape[-1] != 2:
-            raise ValueError(
-                f"v must have shape {shape} or (..., k, 2) to go with it, not {tuple(v.shape)}"
-            )
-        return self.diagonal[..., None, :] * v
-
-    def hessian(self) -> Array:
-        """Return the dense Hessian, shape (..., 2, 2)."""
-        xp = array_namespace(self.diagonal)
-        identity = xp.eye(2, dtype=self.diagonal.dtype, device=self.diagonal.device)
-        return self.diagonal[..., None] * identity
+        return DiagonalLinearization(value, gradient, diagonal)

@@ -58,15 +58,27 @@ def residual_indices(hessian: Array, gradient: Array, direction: Array) -> Resid
     def norm(x: Array, axis: int | tuple[int, int] = -1) -> Array:
         return xp.sqrt(xp.sum(x * x, axis=axis))
 
-    def ratio(x: Array, y: Array) -> Array:
-        zero = y == 0.0  # NaN is not
-        return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
-
     residual = (H @ p[..., None])[..., 0] + g
-    size, H_norm = norm(residual), norm(H, axis=(-2, -1))
-    H_residual = norm((H @ residual[..., None])[..., 0])
-    return ResidualIndices(
-        relative_residual=ratio(size, H_norm * norm(p) + norm(g)),
-        relative_cokernel_residual=ratio(H_residual, H_norm * size),
-        residual_ratio=ratio(size, norm(g)),
-    )
+    H_residual = (H @ residual[..., None])[..., 0]
+    size, g_norm = norm(residual), norm(g)
+    r, r_H = indices_of_norms(norm(H, axis=(-2, -1)), norm(p), g_norm, size, norm(H_residual))
+    return ResidualIndices(r, r_H, ratio(size, g_norm))
+
+
+def indices_of_norms(
+    hessian_norm: Array,
+    direction_norm: Array,
+    gradient_norm: Array,
+    residual_norm: Array,
+    hessian_residual_norm: Array,
+) -> tuple[Array, Array]:
+    """Return r and r_H of the norms ‖H‖, ‖p‖, ‖g‖, ‖ρ‖ and ‖Hρ‖, arrays (...)."""
+    r = ratio(residual_norm, hessian_norm * direction_norm + gradient_norm)
+    return r, ratio(hessian_residual_norm, hessian_norm * residual_norm)
+
+
+def ratio(x: Array, y: Array) -> Array:
+    """Return x/y, or 0 where y is 0."""
+    xp = array_namespace(y)
+    zero = y == 0.0  # NaN is not
+    return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))

@@ -1,4 +1,4 @@
-"""The dense Hessian and Gauss-Newton matrix of a fully connected network, by matrix products.
+"""The dense Hessian of a fully connected network, by matrix products.
 
 For layers k ≤ l with inputs a and pre-activations z, the entry of W_l[p, j] and W_k[q, r] is
 
@@ -14,16 +14,9 @@ each sample.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from ..arrays import Array
-
-if TYPE_CHECKING:
-    from .derivatives import Problem, State
-
+from .problem import Pairs, Problem, State
 
 Slabs = Iterator[tuple[slice, Array]]
 """Rows of a factor, and which ones."""
@@ -35,29 +28,6 @@ Blocks = dict[tuple[int, int], Array]
 """Arrays by layers (l, k)."""
 
 
-class Pairs(NamedTuple):
-    """The unordered pairs of m indices.
-
-    Pair t is (first[t], second[t]), at ``entry[t]`` of a flat (m, m); (i, j) is pair
-    ``number[m·i + j]``.
-    """
-
-    first: Array
-    second: Array
-    entry: Array
-    number: Array
-
-
-def unordered_pairs(m: int, xp: ModuleType, device: Any) -> Pairs:
-    """Return the m(m + 1)/2 unordered pairs of m indices."""
-    first, second = np.triu_indices(m)
-    number = np.empty((m, m), dtype=np.int64)
-    number[first, second] = number[second, first] = np.arange(len(first))
-    return Pairs(
-        *(xp.asarray(i, device=device) for i in (first, second, m * first + second, number.ravel()))
-    )
-
-
 class DenseCurvature:
     """The sums over samples that make up the dense matrix at one or more points.
 
@@ -67,11 +37,10 @@ class DenseCurvature:
     ``second[l, k]`` holds the second sum with indices (j·q, p·r), or (p, q·r) if k = l − 1.
     """
 
-    def __init__(self, problem: Problem, W: list[Array], exact: bool) -> None:
+    def __init__(self, problem: Problem, W: list[Array]) -> None:
         self.problem = problem
         self.xp = problem.xp
-        self.W = [M[..., :n_in] for M, n_in in zip(W, problem.net.layers, strict=False)]
-        self.exact = exact
+        self.W = problem.weights(W)
         self.first: Blocks = {}
         self.second: Blocks = {}
         self.unit_pairs, self.input_pairs = problem.pairs
@@ -87,10 +56,10 @@ class DenseCurvature:
                 else:
                     left = state.first[k] if is_diagonal else self.merge(D[layer, k])
                 self.accumulate(self.first, (layer, k), left, *self.outer(a, b))
-                if self.exact and is_diagonal:
+                if is_diagonal:
                     slabs = self.outer(state.first[k], b)
                     self.accumulate(self.second, (layer, k), state.delta[layer], *slabs)
-                elif self.exact:
+                else:
                     slabs = self.outer(state.delta[layer], b)
                     self.accumulate(self.second, (layer, k), self.merge(D[layer, k]), *slabs)
             if (layer, layer) in T:
@@ -114,8 +83,7 @@ class DenseCurvature:
                 else:
                     x = (W @ self.W[layer + 1])[..., None] * state.first[layer][..., None, :, :]
                 x *= state.first[layer][..., :, None, :]
-                if self.exact:
-                    self.merge(x, copy=False)[..., :: x.shape[-2] + 1, :] += state.second[layer]
+                self.merge(x, copy=False)[..., :: x.shape[-2] + 1, :] += state.second[layer]
                 T[layer, layer] = x
             elif not problem.by_moments:
                 T[layer, layer] = problem.loss.matrix(state.output)
@@ -232,7 +200,7 @@ class DenseCurvature:
         else:
             first = W @ xp.reshape(first, (*batch, W.shape[-1], -1))
         total = xp.reshape(first, (*batch, p, k_out, n_in, k_in))
-        if self.exact and k < layer:
+        if k < layer:
             second = self.second[layer, k]
             if k == layer - 1:
                 # where input j of the layer is unit q of the layer below

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
-import autograd.numpy as anp
 import numpy as np
 
 from ..arrays import Array
-from ..checks import integer, one_of, theta_array
-
-
-def _sigmoid(z: Array) -> Array:
-    # tanh neither overflows nor loses digits, unlike 1 / (1 + exp(-z))
-    return 0.5 * (1.0 + anp.tanh(0.5 * z))
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "linear": lambda z: z,
-    "swish": lambda z: z * _sigmoid(z),
-    "tanh": anp.tanh,
-    "sigmoid": _sigmoid,
-    "softplus": lambda z: anp.logaddexp(0.0, z),
-    "relu": lambda z: anp.maximum(z, 0.0),
-}
-"""The activations by name, written for autograd: the definition the fast code is tested with."""
+from ..checks import boolean, integer, one_of, plain_array, theta_array
+from .activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -70,18 +55,14 @@ class MLP:
         if isinstance(layers, (str, int)) or len(layers) < 2:
             raise ValueError(f"layers must hold two sizes or more, not {layers!r}")
         sizes = tuple(integer("every size in layers", size, at_least=1) for size in layers)
-        if not isinstance(bias, (bool, np.bool_)):
-            raise TypeError(f"bias must be True or False, not {bias!r}")
         object.__setattr__(self, "layers", sizes)
         object.__setattr__(self, "activation", one_of("activation", activation, ACTIVATIONS))
-        object.__setattr__(self, "bias", bool(bias))
+        object.__setattr__(self, "bias", boolean("bias", bias))
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """The shape (out, in) of each weight matrix."""
-        return tuple(
-            (n_out, n_in) for n_in, n_out in zip(self.layers, self.layers[1:], strict=False)
-        )
+        return tuple(zip(self.layers[1:], self.layers, strict=False))
 
     @cached_property
     def n_parameters(self) -> int:
@@ -91,14 +72,10 @@ class MLP:
     @cached_property
     def slices(self) -> tuple[tuple[slice, slice], ...]:
         """Where in θ the weights and the biases of each layer lie; biases (0 long) if none."""
-        found = []
-        start = 0
-        for n_out, n_in in self.shapes:
-            middle = start + n_out * n_in
-            stop = middle + n_out * self.bias
-            found.append((slice(start, middle), slice(middle, stop)))
-            start = stop
-        return tuple(found)
+        sizes = [size for m, n in self.shapes for size in (m * n, m * self.bias)]
+        ends = list(accumulate(sizes, initial=0))
+        parts = [slice(start, stop) for start, stop in pairwise(ends)]
+        return tuple(zip(parts[::2], parts[1::2], strict=True))
 
     def unflatten(self, theta: Array) -> list[tuple[Array, Array | None]]:
         """Return the weights (..., out, in) and biases (..., out) of each layer, as views of θ.
@@ -110,11 +87,10 @@ class MLP:
         """
         theta = theta_array(theta, self.n_parameters)
         batch = theta.shape[:-1]
-        parts = []
-        for (weights, biases), shape in zip(self.slices, self.shapes, strict=True):
-            W = theta[..., weights].reshape(*batch, *shape)
-            parts.append((W, theta[..., biases] if self.bias else None))
-        return parts
+        return [
+            (theta[..., W].reshape(*batch, *shape), theta[..., b] if self.bias else None)
+            for (W, b), shape in zip(self.slices, self.shapes, strict=True)
+        ]
 
     def flatten(self, parts: Sequence[tuple[Array, Array | None]]) -> Array:
         """Return θ, shape (n,), from the weights and biases of each layer.
@@ -124,10 +100,11 @@ class MLP:
         TypeError, ValueError
             If they are not float64 or not of the shapes that ``unflatten`` gives them.
         """
-        flat = [np.asarray(p) for part in parts for p in part[: 1 + self.bias] if p is not None]
+        given = [p for pair in parts for p in pair[: 1 + self.bias] if p is not None]
+        flat = [plain_array("parts", p) for p in given]
         wanted = [shape for W in self.shapes for shape in (W, W[:1])[: 1 + self.bias]]
-        if (given := [p.shape for p in flat]) != wanted:
-            raise ValueError(f"parts must have shapes {wanted}, not {given}")
+        if (shapes := [p.shape for p in flat]) != wanted:
+            raise ValueError(f"parts must have shapes {wanted}, not {shapes}")
         return theta_array(np.concatenate([p.ravel() for p in flat]), self.n_parameters, "parts")
 
     def forward(self, theta: Array, X: Array) -> Array:

@@ -7,20 +7,30 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from array_api_compat import device, is_array_api_obj, is_numpy_array
+from array_api_compat import device, is_numpy_array
 
 from ..arrays import Array, array_namespace, read_only
-from ..checks import float_array, integer, number, one_of, plain_array, theta_array
+from ..checks import float_array, number, one_of, plain_array, theta_array
 from ..devices import to_device
 from .dense import dense_cost, dense_product_cost
-from .derivatives import NetworkLinearization, Problem, evaluate
+from .derivatives import NetworkLinearization, evaluate
 from .losses import LOSSES
 from .mlp import MLP
+from .problem import Problem
 from .samples import compress as compressed
 from .samples import in_chunks
 
 CACHE = 2**17
 """Numbers in a core's share of the cache: 1 MiB, the L2 cache of the machines measured."""
+
+
+def chunk_size(net: MLP, budget: int) -> int:
+    """Return how many samples go through a network together: it changes nothing but rounding.
+
+    So many that a layer's temporary arrays stay in a core's cache, or 512 times as many for arrays
+    of another library than NumPy: chosen by us, by measurement.
+    """
+    return max(256, budget // (3 * max(net.layers[1:])))
 
 
 def network_loss(
@@ -81,10 +91,6 @@ class NetworkObjective:
     compress : bool
         Whether a linear network with squared error replaces N samples by the square root of their
         second moments, which changes nothing but rounding. On by default, since it only saves time.
-    chunk_size : int or None
-        How many samples go through the network together. Changes nothing but rounding. By default
-        so many that a layer's temporary arrays stay in a core's cache, or 512 times as many for
-        arrays of another library than NumPy: chosen by us, by measurement.
 
     Attributes
     ----------
@@ -139,48 +145,27 @@ class NetworkObjective:
         l2: float = 0.0,
         *,
         compress: bool = True,
-        chunk_size: int | None = None,
     ) -> None:
         if not isinstance(net, MLP):
             raise TypeError(f"net must be an MLP, not {net!r}")
         one_of("loss", loss, LOSSES)
         one_of("compress", compress, (True, False))
-        l2 = number("l2", l2, at_least=0.0, at_most=float(np.finfo(float).max))
-        X = float_array("X", X)
-        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
-            raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {tuple(X.shape)}")
+        l2 = number("l2", l2, at_least=0.0, finite=True)
+        X = float_array("X", X, "N", net.layers[0])
         given, Y = _targets(Y, X, net.layers[-1], loss)
-        xp = array_namespace(X)
-        n_samples, n_outputs = Y.shape
-        self.n_samples = n_samples
+        self.net, self.n_samples = net, X.shape[0]
         self._data = _kept(X), _kept(given)
-        self._options: dict[str, Any] = {
-            "loss": loss,
-            "l2": l2,
-            "compress": compress,
-            "chunk_size": chunk_size,
-        }
-        scale = 2.0 / (n_samples * n_outputs) if loss == "mse" else 1.0 / n_samples
-        ones = xp.ones((n_samples, 1), dtype=xp.float64, device=device(X)) if net.bias else None
-        constant = xp.asarray(0.0, dtype=xp.float64, device=device(X))
+        self._options: dict[str, Any] = {"loss": loss, "l2": l2, "compress": compress}
+        scale = 2.0 / (self.n_samples * net.layers[-1]) if loss == "mse" else 1.0 / self.n_samples
+        xp, place = array_namespace(X), {"dtype": Y.dtype, "device": device(X)}
+        ones = xp.ones((self.n_samples, 1), **place) if net.bias else None
+        constant = xp.asarray(0.0, **place)
         linear = net.activation == "linear" and loss == "mse"
-        if compress and linear and n_samples > net.layers[0] + net.bias:
+        if compress and linear and self.n_samples > net.layers[0] + net.bias:
             X, Y, ones, constant = compressed(X, Y, ones)
         budget = CACHE if is_numpy_array(X) else 512 * CACHE
-        if chunk_size is None:
-            chunk_size = max(256, budget // (3 * max(net.layers[1:])))
-        self.net = net
-        self._problem = Problem(
-            net=net,
-            loss=LOSSES[loss](xp),
-            chunks=in_chunks(X, Y, ones, integer("chunk_size", chunk_size, at_least=1)),
-            scale=scale,
-            constant=constant,
-            l2=l2,
-            budget=budget,
-            xp=xp,
-            device=device(X),
-        )
+        chunks = in_chunks(X, Y, ones, chunk_size(net, budget))
+        self._problem = Problem(net, loss, chunks, scale, constant, l2, budget)
         *hidden, outputs = net.layers[1:]
         self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
 
@@ -217,6 +202,7 @@ class NetworkObjective:
 
     def asarray(self, theta: Array) -> Array:
         """Return θ, NumPy's or already there, as an array of the library and device of X."""
+        theta = plain_array("theta", theta)
         return self._problem.xp.asarray(theta, device=self._problem.device)
 
     def to_device(self, device: str) -> NetworkObjective:
@@ -261,19 +247,23 @@ class NetworkObjective:
 
 def _row_numbers(rows: Array, n_samples: int) -> Array:
     """Return the numbers of rows, shape (k,), if they are any of ``n_samples``, else raise."""
-    rows = rows if is_array_api_obj(rows) else np.asarray(rows)
+    rows = plain_array("rows", rows)
     xp = array_namespace(rows)
     if rows.ndim != 1 or rows.shape[0] == 0:
         raise ValueError(f"rows must have shape (k,), k > 0, not {tuple(rows.shape)}")
     if not xp.isdtype(rows.dtype, "integral"):
         hint = "; for a mask take its nonzero" if xp.isdtype(rows.dtype, "bool") else ""
         raise TypeError(f"rows must hold integers, not {rows.dtype}{hint}")
-    lowest, highest = int(xp.min(rows)), int(xp.max(rows))
-    if lowest < 0 or highest >= n_samples:
-        raise ValueError(
-            f"rows must hold numbers from 0 to {n_samples - 1}, not from {lowest} to {highest}"
-        )
+    _require_range("rows must hold numbers", rows, n_samples)
     return rows
+
+
+def _require_range(wanted: str, numbers: Array, count: int) -> None:
+    """Raise a ValueError that begins with what is ``wanted`` unless all are from 0 to count − 1."""
+    xp = array_namespace(numbers)
+    lowest, highest = int(xp.min(numbers)), int(xp.max(numbers))
+    if lowest < 0 or highest >= count:
+        raise ValueError(f"{wanted} from 0 to {count - 1}, not from {lowest} to {highest}")
 
 
 def _kept(array: Array) -> Array:
@@ -287,14 +277,11 @@ def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> tuple[Array, Arra
     """Return Y as an array, and the targets, shape (N, outputs): that, or its labels one-hot."""
     n_samples = X.shape[0]
     if loss == "mse":
-        Y = float_array("Y", Y)
-        if Y.shape != (n_samples, n_outputs):
-            raise ValueError(f"Y must have shape ({n_samples}, {n_outputs}), not {tuple(Y.shape)}")
+        Y = float_array("Y", Y, n_samples, n_outputs)
         return Y, Y
-    accepted = f"({n_samples},) of labels or ({n_samples}, {n_outputs}) of one-hot rows"
     Y = plain_array("Y", Y)
     xp = array_namespace(X, Y)
-    if Y.shape == (n_samples, n_outputs) and n_samples:
+    if Y.shape == (n_samples, n_outputs):
         hot = float_array("Y", Y)
         ones = xp.sum(xp.astype(hot == 1.0, xp.int64), axis=1)
         if not bool(xp.all((hot == 0.0) | (hot == 1.0)) & xp.all(ones == 1)):
@@ -303,12 +290,9 @@ def _targets(Y: Array, X: Array, n_outputs: int, loss: str) -> tuple[Array, Arra
     if not xp.isdtype(Y.dtype, "integral"):
         raise TypeError(f"Y must hold integer labels or one-hot rows, not {Y.dtype}")
     if Y.shape != (n_samples,):
+        accepted = f"({n_samples},) of labels or ({n_samples}, {n_outputs}) of one-hot rows"
         raise ValueError(f"Y must have shape {accepted}, not {tuple(Y.shape)}")
-    lowest, highest = int(xp.min(Y)), int(xp.max(Y))
-    if lowest < 0 or highest >= n_outputs:
-        raise ValueError(
-            f"Y must hold labels from 0 to {n_outputs - 1}, not from {lowest} to {highest}"
-        )
+    _require_range("Y must hold labels", Y, n_outputs)
     wide = xp.astype(Y, xp.int64, copy=False)  # narrower ones may not hold all labels
     labels = xp.arange(n_outputs, dtype=xp.int64, device=device(Y))
     return Y, xp.astype(wide[:, None] == labels, xp.float64)

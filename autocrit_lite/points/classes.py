@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import Array, array_namespace
-from ..checks import number
-from ..linalg.inertia import (
-    _array,
-)
+from ..checks import number, plain_array
 from ..reasons import Reason
 
 
@@ -41,11 +38,12 @@ def is_gradient_flat(
     Raises
     ------
     TypeError, ValueError
-        If a tolerance is not in its range.
+        If a tolerance is not in its range, or values of an array are masked.
     """
     eps_r = number("eps_r", eps_r, at_least=0.0, at_most=1.0)
     eps_g = number("eps_g", eps_g, at_least=0.0, at_most=1.0)
-    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
+    r = plain_array("relative_residual", relative_residual)
+    r_H = plain_array("relative_cokernel_residual", relative_cokernel_residual)
     return (r > 1.0 - eps_r) & (r_H < eps_g)
 
 
@@ -71,7 +69,7 @@ def point_class(
     Raises
     ------
     TypeError, ValueError
-        If a tolerance is not in its range.
+        If a tolerance is not in its range, or values of an array are masked.
 
     Examples
     --------
@@ -79,8 +77,9 @@ def point_class(
     [0, 1, 2]
     """
     eps_c = number("eps_c", eps_c, at_least=0.0)
-    squared = _array(squared_gradient_norm)
-    r, r_H = _array(relative_residual), _array(relative_cokernel_residual)
+    squared = plain_array("squared_gradient_norm", squared_gradient_norm)
+    r = plain_array("relative_residual", relative_residual)
+    r_H = plain_array("relative_cokernel_residual", relative_cokernel_residual)
     flat = is_gradient_flat(r, r_H, eps_r=eps_r, eps_g=eps_g)
     xp, total = array_namespace(squared, r, r_H), squared + r + r_H
     kind = xp.where(

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import Array
-from ..checks import float_array, one_of
+from ..checks import float_array, one_of, plain_array
 from ..networks.losses import LOSSES
 from ..networks.mlp import MLP
 
@@ -209,7 +209,7 @@ class NullSpace:
         TypeError, ValueError
             If the gradient is not as described.
         """
-        gradient = vector("gradient", gradient, self.net.n_parameters)
+        gradient = float_array("gradient", gradient, self.net.n_parameters)
         if self.net.activation != "relu":
             return np.zeros(0)
         signs = np.stack([np.zeros_like(gradient), *self.scalings()], axis=1)[:, 1:]
@@ -368,7 +368,8 @@ def counts(eigenvalues: Array, tolerances: Array, zero_rows: int = 0) -> Array:
     >>> counts(np.array([-1.0, -1e-9, 0.0, 2.0]), np.array([0.0, 1e-6]), zero_rows=5).tolist()
     [[2, 6, 1], [1, 7, 1]]
     """
-    eigenvalues, tolerances = float_array("eigenvalues", eigenvalues), np.asarray(tolerances)
+    eigenvalues = float_array("eigenvalues", eigenvalues)
+    tolerances = plain_array("tolerances", tolerances)
     if eigenvalues.ndim != 1 or np.any(eigenvalues[1:] < eigenvalues[:-1]):
         raise ValueError(f"eigenvalues must be a vector of ascending numbers, not {eigenvalues!r}")
     if not np.all(tolerances >= 0.0):  # nor NaN
@@ -384,15 +385,5 @@ def checked(net: MLP, theta: Array, X: Array, loss: str) -> tuple[Array, Array]:
     if not isinstance(net, MLP) or len(net.shapes) < 2:
         raise ValueError(f"net must be an MLP with a hidden layer or more, not {net!r}")
     one_of("loss", loss, LOSSES)
-    theta, X = vector("theta", theta, net.n_parameters), float_array("X", X)
-    if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != net.layers[0]:
-        raise ValueError(f"X must have shape (N, {net.layers[0]}), N > 0, not {X.shape}")
-    return theta, X
-
-
-def vector(name: str, array: Array, n: int) -> Array:
-    """Return ``array`` if it is n finite float64 numbers, else raise what names it."""
-    array = float_array(name, array)
-    if array.shape != (n,):
-        raise ValueError(f"{name} must have shape ({n},), not {array.shape}")
-    return array
+    theta = float_array("theta", theta, net.n_parameters)
+    return theta, float_array("X", X, "N", net.layers[0])

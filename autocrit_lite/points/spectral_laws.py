@@ -72,13 +72,17 @@ class Semicircle:
 
     def density(self, x: Array) -> Array:
         """Return the density, shape (...), at x (...)."""
-        u = np.clip((np.asarray(x) - self.centre) / self.radius, -1.0, 1.0)
+        u = self._scaled(x)
         return 2.0 * np.sqrt(1.0 - u**2) / (pi * self.radius)
 
     def cdf(self, x: Array) -> Array:
         """Return the probability of values up to and including x, shape (...)."""
-        u = np.clip((np.asarray(x) - self.centre) / self.radius, -1.0, 1.0)
+        u = self._scaled(x)
         return 0.5 + (u * np.sqrt(1.0 - u**2) + np.arcsin(u)) / pi
+
+    def _scaled(self, x: Array) -> Array:
+        x = float_array("x", x, finite=False)
+        return np.clip((x - self.centre) / self.radius, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class MarchenkoPastur:
 
     def density(self, x: Array) -> Array:
         """Return the density of the continuous part, shape (...), at x (...)."""
-        c, u = self.ratio, np.asarray(x, dtype=float) / self.scale
+        c, u = self.ratio, float_array("x", x, finite=False) / self.scale
         inside = (u - (1.0 - sqrt(c)) ** 2) * ((1.0 + sqrt(c)) ** 2 - u)
         positive = (inside > 0.0) & (u > 0.0)
         root = np.sqrt(np.where(positive, inside, 0.0))
@@ -141,7 +145,7 @@ class MarchenkoPastur:
         With x/s = 1 + c − 2√c·cos φ the density times dx is, up to a constant,
         sin²φ dφ / (1 + c − 2√c·cos φ), whose integral is elementary.
         """
-        c, u = self.ratio, np.asarray(x, dtype=float) / self.scale
+        c, u = self.ratio, float_array("x", x, finite=False) / self.scale
         root = sqrt(c)
         phi = np.arccos(np.clip((1.0 + c - u) / (2.0 * root), -1.0, 1.0))
         half = np.arctan2((1.0 + root) * np.sin(phi / 2), abs(1.0 - root) * np.cos(phi / 2))
@@ -162,7 +166,7 @@ def kolmogorov_smirnov(eigenvalues: Array, law: Law) -> float:
     TypeError, ValueError
         If the eigenvalues are not a vector of finite float64 numbers.
     """
-    eigenvalues = np.sort(_vector(eigenvalues))
+    eigenvalues = np.sort(float_array("eigenvalues", eigenvalues, "n"))
     # both functions jump at most here, so the supremum is at or just below one of these
     at = np.append(eigenvalues, 0.0)
     upto = np.searchsorted(eigenvalues, at, side="right") / len(eigenvalues)
@@ -174,15 +178,8 @@ def kolmogorov_smirnov(eigenvalues: Array, law: Law) -> float:
 
 def _moments(eigenvalues: Array) -> tuple[float, float]:
     """Return the mean and the variance, which is above 0."""
-    eigenvalues = _vector(eigenvalues)
+    eigenvalues = float_array("eigenvalues", eigenvalues, "n")
     mean, variance = float(np.mean(eigenvalues)), float(np.var(eigenvalues))
     if variance == 0.0:
         raise ValueError("eigenvalues must not all be equal")
     return mean, variance
-
-
-def _vector(eigenvalues: Array) -> Array:
-    eigenvalues = float_array("eigenvalues", eigenvalues)
-    if eigenvalues.ndim != 1 or eigenvalues.size == 0:
-        raise ValueError(f"eigenvalues must have shape (n,), not {eigenvalues.shape}")
-    return eigenvalues

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from array_api_compat import device, is_numpy_array
 
-from ..arrays import Array, array_namespace
+from ..arrays import Array, array_namespace, read_only
 from ..checks import float_array, generator, integer, number, objective_with, theta_array
 from ..devices import to_numpy
 from ..objectives import Objective
@@ -35,7 +35,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            below = 1.0 if name in ("momentum", "beta1", "beta2") else np.inf
+            below = 1.0 if name in ("momentum", "beta1", "beta2") else None
             number(name, value, at_least=0.0, below=below, finite=True)
 
     def init(self, theta: Array) -> Any:
@@ -202,8 +202,7 @@ class Trajectory:
     iteration : integer array (K,)
         Which iterates these are, from 0, the start, to T, the last of the longest run.
     value : NumPy array (B, T + 1)
-        The loss of every iterate, kept or not; over the iterate's mini-batch if there are
-        mini-batches. NaN after a run's end.
+        The loss of every iterate, kept or not. NaN after a run's end.
     final : array (B, n)
         The last iterate.
     iterations : int, or integer array (B,)
@@ -234,14 +233,9 @@ class Trajectory:
         if iteration[-1] < steps:
             iteration = np.append(iteration, steps)
             theta = xp.concat((theta, self.final[b, :][None, :]))
-        return Trajectory(
-            theta=theta,
-            iteration=iteration,
-            value=self.value[b, : steps + 1],
-            final=self.final[b, :],
-            iterations=steps,
-            stop_reason=TrainingStopReason(self.stop_reason[b]),  # type: ignore[index]
-        )
+        value, final = self.value[b, : steps + 1], self.final[b, :]
+        reason = TrainingStopReason(self.stop_reason[b])  # type: ignore[index]
+        return Trajectory(theta, iteration, value, final, steps, reason)
 
 
 def train(
@@ -251,7 +245,6 @@ def train(
     iterations: int,
     *,
     rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
-    batch_size: int | None = None,
     memory: int = 2**28,
 ) -> Trajectory:
     """Train from one start or from a batch of independent starts.
@@ -259,19 +252,14 @@ def train(
     Parameters
     ----------
     objective : Objective
-        With mini-batches it also has ``n_samples`` and ``subset(rows)``, which returns the same
-        loss over those samples alone.
     theta0 : array (n,) or (B, n)
     rule : Rule
         The optimizer, such as ``Momentum(rate=0.1)``.
     iterations : int
-        Steps; epochs, where every step sees all samples.
+        Steps. Each sees all samples.
     rng : numpy.random.Generator, or a sequence of B of them for a batch
         Each run draws from its own, so that it does not depend on the others. Needed by rules
-        that draw numbers and for mini-batches.
-    batch_size : int, optional
-        Samples in a mini-batch; every epoch goes through all samples in a new random order, and
-        its last mini-batch may be smaller. By default each step sees all samples.
+        that draw numbers.
     memory : int
         Bytes that the iterates kept may take (256 MiB, chosen by us); twice that for a moment at
         the end. Beyond it iterates are dropped, evenly in iteration and loss taken together, so
@@ -298,8 +286,8 @@ def train(
     iterations = integer("iterations", iterations)
     xp = array_namespace(theta0)
     theta = theta0 if theta0.ndim == 2 else theta0[None, :]
-    rngs = _generators(rng, theta0, needed=rule.random or batch_size is not None)
-    evaluate = _evaluation(objective, batch_size, rngs)
+    objective_with("value_and_gradient", objective)
+    rngs = _generators(rng, theta0) if rule.random else []
     capacity = integer("memory", memory, at_least=4 * 8 * theta.size) // (8 * theta.size)
 
     def normal(k: int) -> Array:
@@ -315,7 +303,7 @@ def train(
     # what is not finite is found by looking, and ends its run
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for t in range(iterations + 1):
-            loss, gradient = evaluate(theta)
+            loss, gradient = objective.value_and_gradient(read_only(theta))
             goes_on = goes_on & xp.isfinite(loss) & xp.all(xp.isfinite(gradient), axis=-1)
             theta = xp.where(goes_on[:, None], theta, previous)
             going = to_numpy(goes_on)
@@ -334,14 +322,9 @@ def train(
     iteration = np.array([t for t, _ in kept])
     ended = xp.asarray(iteration[None, :] > steps[:, None], device=device(theta))
     every = xp.stack([iterate for _, iterate in kept], axis=1)
-    batch = Trajectory(
-        theta=xp.where(ended[:, :, None], xp.nan, every),
-        iteration=iteration,
-        value=value[: steps.max() + 1].T,
-        final=theta,
-        iterations=steps,
-        stop_reason=np.where(going, TrainingStopReason.COMPLETED, TrainingStopReason.NON_FINITE),
-    )
+    every, value = xp.where(ended[:, :, None], xp.nan, every), value[: steps.max() + 1].T
+    reason = np.where(going, TrainingStopReason.COMPLETED, TrainingStopReason.NON_FINITE)
+    batch = Trajectory(every, iteration, value, theta, steps, reason)
     return batch if theta0.ndim == 2 else batch.run(0)
 
 
@@ -366,48 +349,11 @@ def _thinned(kept: list[tuple[int, Array]], value: Array, count: int) -> list[tu
 
 
 def _generators(
-    rng: np.random.Generator | Sequence[np.random.Generator] | None, theta0: Array, needed: bool
+    rng: np.random.Generator | Sequence[np.random.Generator] | None, theta0: Array
 ) -> list[np.random.Generator]:
-    """Return one generator for each run, or none if none is needed."""
-    if not needed:
-        return []
+    """Return one generator for each run."""
     if theta0.ndim == 1:
         return [generator("rng", rng)]
     if not isinstance(rng, Sequence) or len(rng) != theta0.shape[0]:
         raise TypeError(f"rng must be a sequence of {theta0.shape[0]} generators, not {rng!r}")
     return [generator("each of rng", own) for own in rng]
-
-
-def _evaluation(
-    objective: Any, batch_size: int | None, rngs: list[np.random.Generator]
-) -> Callable[[Array], tuple[Array, Array]]:
-    """Return what gives the loss (B,) and gradient (B, n), over new mini-batches if there are."""
-    if batch_size is None:
-        objective_with("value_and_gradient", objective)
-        evaluate: Callable[[Array], tuple[Array, Array]] = objective.value_and_gradient
-        return evaluate
-    if not hasattr(objective, "subset"):
-        raise TypeError(f"objective must have n_samples and subset for mini-batches: {objective!r}")
-    size = integer("batch_size", batch_size, at_least=1)
-    if size > objective.n_samples:
-        raise ValueError(f"batch_size must be at most {objective.n_samples}, not {size}")
-    orders = [_batches(objective.n_samples, size, own) for own in rngs]
-
-    def over_batches(theta: Array) -> tuple[Array, Array]:
-        xp = array_namespace(theta)
-        parts = [
-            objective.subset(next(order)).value_and_gradient(theta[b, :])
-            for b, order in enumerate(orders)
-        ]
-        losses, gradients = zip(*parts, strict=True)
-        return xp.stack(losses), xp.stack(gradients)
-
-    return over_batches
-
-
-def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Array]:
-    """Yield the rows of one mini-batch after the other, epoch after epoch."""
-    while True:
-        order = rng.permutation(n)
-        for start in range(0, n, size):
-            yield order[start : start + size]

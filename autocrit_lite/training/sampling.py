@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import device, is_numpy_array
 
 from ..arrays import Array, array_namespace
-from ..checks import float_array, generator, integer, number
+from ..checks import float_array, generator, integer, number, plain_array
 from .optimizers import Trajectory
 
 
@@ -99,36 +99,6 @@ def add_noise(theta: Array, sigma: float, rng: np.random.Generator) -> Array:
     return theta + noise
 
 
-def signal_to_noise(theta: Array, sigma: float) -> float:
-    """Return the ratio of the mean of θ² to σ² in decibels, 10·log₁₀(mean(θ²)/σ²).
-
-    The "dB" printed by Frye et al. 2019, 4.3 lack the factor 10.
-
-    Parameters
-    ----------
-    theta : array (..., n)
-        The points before the noise is added.
-    sigma : float
-        Above 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described, or all of theta is 0.
-
-    Examples
-    --------
-    >>> round(signal_to_noise(np.array([3.0, 4.0]), sigma=0.1), 2)
-    30.97
-    """
-    theta = float_array("theta", theta)
-    sigma = number("sigma", sigma, above=0.0, finite=True)
-    power = float(array_namespace(theta).mean(theta**2))
-    if power == 0.0:
-        raise ValueError("theta must not be zero throughout")
-    return float(10.0 * np.log10(power / sigma**2))
-
-
 def _values_of_one_run(trajectory: Trajectory) -> Array:
     """Return the losses (K,) of the iterates kept, of a trajectory of one run that has a loss."""
     if not isinstance(trajectory, Trajectory):
@@ -212,7 +182,7 @@ def bootstrap_entropy(
     replicates = integer("replicates", replicates, at_least=1)
     units = _categories(kept, zero_category)
     if trajectory is not None:
-        trajectory = np.asarray(trajectory)
+        trajectory = plain_array("trajectory", trajectory)
         if trajectory.shape != units.shape[:1]:
             raise ValueError(f"trajectory must have shape ({len(units)},), not {trajectory.shape}")
         of_run = trajectory == np.unique(trajectory)[:, None]
@@ -223,7 +193,7 @@ def bootstrap_entropy(
 
 def _categories(kept: Array, zero_category: bool) -> Array:
     """Return what each of R points counts for, integers (R, N), or (R, N + 1)."""
-    kept = np.asarray(kept)
+    kept = plain_array("kept", kept)
     if kept.dtype != np.bool_:
         raise TypeError(f"kept must hold booleans, not {kept.dtype}")
     if kept.ndim != 2 or 0 in kept.shape:

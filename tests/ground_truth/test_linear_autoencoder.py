@@ -160,8 +160,8 @@ def test_only_the_minimum_has_no_negative_curvature_and_its_value_is_the_least()
         (np.array([[1.0, 0.5], [0.4, 2.0]]), 1, ValueError, "covariance must be symmetric"),
         (np.eye(3), 1, ValueError, "positive, distinct eigenvalues, but has 1, 1, 1"),
         (np.diag([0.0, 1.0, 2.0]), 1, ValueError, "positive, distinct"),
-        (np.diag([1.0, 2.0]), 0, ValueError, "n_hidden must be at least 1"),
-        (np.diag([1.0, 2.0]), 3, ValueError, "n_hidden must be at most 2"),
+        (np.diag([1.0, 2.0]), 0, ValueError, "n_hidden must be from 1 to 2"),
+        (np.diag([1.0, 2.0]), 3, ValueError, "n_hidden must be from 1 to 2"),
         (np.diag([1.0, 2.0]), 1.0, TypeError, "n_hidden must be an integer"),
     ],
 )

@@ -5,8 +5,7 @@ import pytest
 from autograd.test_util import check_grads
 
 from autocrit_lite import MLP
-from autocrit_lite.networks.activations import DERIVATIVES
-from autocrit_lite.networks.mlp import ACTIVATIONS
+from autocrit_lite.networks.activations import ACTIVATIONS
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_derivatives_of_activations_agree_with_autograd(activation):
     first = autograd.elementwise_grad(definition)
     # the product keeps a tape where the first derivative is a constant
     second = autograd.elementwise_grad(lambda z: first(z) * (1.0 + 0.0 * z))
-    f, f1, f2 = DERIVATIVES[activation](z.copy(), np, True)
+    f, f1, f2 = ACTIVATIONS[activation].derivatives(z.copy(), np, True)
     assert np.allclose(f, definition(z), rtol=1e-14, atol=1e-14)
     assert np.allclose(f1, first(z), rtol=0, atol=1e-14)
     assert np.allclose(f2, second(z), rtol=0, atol=1e-14)
@@ -126,8 +125,8 @@ def test_derivatives_of_activations_agree_with_autograd(activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_second_derivative_changes_nothing_of_the_others(activation):
     z = np.linspace(-4.0, 4.0, 41)
-    f, f1, _ = DERIVATIVES[activation](z.copy(), np, True)
-    g, g1, none = DERIVATIVES[activation](z.copy(), np, False)
+    f, f1, _ = ACTIVATIONS[activation].derivatives(z.copy(), np, True)
+    g, g1, none = ACTIVATIONS[activation].derivatives(z.copy(), np, False)
     assert none is None
     assert np.array_equal(f, g)
     assert np.allclose(f1, g1, rtol=0, atol=1e-15)
@@ -146,7 +145,7 @@ LIMITS = {
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_derivatives_of_activations_far_from_zero_are_their_limits(activation):
     with np.errstate(over="ignore"):  # as the passes over the samples do
-        f, f1, f2 = DERIVATIVES[activation](np.array([-1e4, 1e4]), np, True)
+        f, f1, f2 = ACTIVATIONS[activation].derivatives(np.array([-1e4, 1e4]), np, True)
     low, high, low_slope, high_slope = LIMITS[activation]
     assert f.tolist() == [low, high]
     assert f1.tolist() == [low_slope, high_slope]
@@ -156,5 +155,5 @@ def test_derivatives_of_activations_far_from_zero_are_their_limits(activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_pass_nan_on(activation):
     with np.errstate(invalid="ignore"):
-        f, _, _ = DERIVATIVES[activation](np.array([np.nan]), np, True)
+        f, _, _ = ACTIVATIONS[activation].derivatives(np.array([np.nan]), np, True)
     assert np.isnan(f[0])

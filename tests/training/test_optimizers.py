@@ -41,27 +41,6 @@ class Quadratic:
         return 0.5 * np.sum(theta * gradient, axis=-1), gradient
 
 
-class Means:
-    """The mean over samples of ½(θ − x)², with the rows asked for on record."""
-
-    hessian_cost = 1.0
-
-    def __init__(self, X, record=None):
-        self.X, self.record = X, record if record is not None else []
-
-    @property
-    def n_samples(self):
-        return len(self.X)
-
-    def subset(self, rows):
-        self.record.append(rows)
-        return Means(self.X[rows])
-
-    def value_and_gradient(self, theta):
-        difference = theta[..., None, :] - self.X
-        return 0.5 * np.mean(np.sum(difference**2, -1), -1), np.mean(difference, -2)
-
-
 def generators(count, seed=0):
     return [np.random.default_rng([seed, b]) for b in range(count)]
 
@@ -176,35 +155,6 @@ def test_every_rule_lowers_the_loss(rule):
     np.testing.assert_allclose(trajectory.final, np.broadcast_to([-3, 0], (4, 2)), atol=0.05)
 
 
-def test_mini_batches_go_through_all_samples_in_every_epoch():
-    objective = Means(np.random.default_rng(4).standard_normal((10, 2)))
-    train(objective, np.zeros(2), GradientDescent(), 7, rng=np.random.default_rng(5), batch_size=4)
-    assert [len(rows) for rows in objective.record] == [4, 4, 2, 4, 4, 2, 4, 4]
-    epochs = [np.concatenate(objective.record[start : start + 3]) for start in (0, 3)]
-    for epoch in epochs:
-        np.testing.assert_array_equal(np.sort(epoch), np.arange(10))
-    assert np.any(epochs[0] != epochs[1])
-
-
-def test_mini_batches_of_a_batch_of_runs_are_independent():
-    objective = Means(np.random.default_rng(6).standard_normal((20, 2)))
-    options = {"rule": GradientDescent(0.3), "iterations": 25, "batch_size": 3}
-    batch = train(objective, np.zeros((3, 2)), rng=generators(3), **options)
-    assert np.all(np.ptp(batch.final, axis=0) > 0)
-    single = train(objective, np.zeros(2), rng=generators(3)[1], **options)
-    np.testing.assert_array_equal(batch.theta[1], single.theta)
-    whole = train(objective, np.zeros(2), GradientDescent(0.3), 25)
-    every = train(
-        objective,
-        np.zeros(2),
-        GradientDescent(0.3),
-        25,
-        rng=np.random.default_rng(0),
-        batch_size=20,
-    )
-    np.testing.assert_allclose(every.theta, whole.theta, rtol=1e-12)
-
-
 def test_a_run_that_overflows_ends_and_the_others_go_on():
     starts = np.array([[-2.0, 1.0], [300.0, 1.0], [-1.0, 0.5]])
     trajectory = train(Quartic(), starts, GradientDescent(0.01), 40)
@@ -297,11 +247,6 @@ def test_arrays_of_another_module_stay_in_it(rule):
         ({"rule": NoisySGD(), "theta0": STARTS, "rng": np.random.default_rng(0)}, TypeError,
          "rng must be a sequence of 4 generators"),
         ({"rule": NoisySGD(), "theta0": STARTS[:1], "rng": [0]}, TypeError, "each of rng must be"),
-        ({"batch_size": 2, "rng": np.random.default_rng(0)}, TypeError, "n_samples and subset"),
-        ({"objective": Means(np.zeros((3, 2))), "batch_size": 4, "rng": np.random.default_rng(0)},
-         ValueError, "batch_size must be at most 3, not 4"),
-        ({"objective": Means(np.zeros((3, 2))), "batch_size": 0, "rng": np.random.default_rng(0)},
-         ValueError, "batch_size must be at least 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(arguments, error, says):

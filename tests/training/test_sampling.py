@@ -8,7 +8,6 @@ from autocrit_lite.training.sampling import (
     add_noise,
     bootstrap_entropy,
     entropy,
-    signal_to_noise,
     uniform_in_height,
     uniform_in_iteration,
 )
@@ -81,13 +80,6 @@ def test_noise_has_its_deviation():
     assert add_noise(there, 0.02, np.random.default_rng(5)).device == device
 
 
-def test_signal_to_noise_is_in_decibels():
-    theta = np.full((3, 4), 0.5)
-    assert signal_to_noise(theta, 0.5) == pytest.approx(0.0, abs=1e-12)
-    assert signal_to_noise(theta, 0.05) == pytest.approx(20.0)
-    assert signal_to_noise(theta, 0.005) == pytest.approx(40.0)
-
-
 def test_entropy_counts_points_once_for_each_eigenvector():
     assert entropy(np.eye(8, dtype=bool)) == pytest.approx(3.0)
     assert entropy(np.ones((5, 16), dtype=bool)) == pytest.approx(4.0)
@@ -150,9 +142,6 @@ KEPT = np.eye(3, dtype=bool)
         (lambda: add_noise(np.zeros(3), -0.1, RNG), ValueError, "sigma must be at least 0"),
         (lambda: add_noise(np.zeros(3), np.inf, RNG), ValueError, "sigma must be .* finite"),
         (lambda: add_noise(np.zeros(3), 0.1, None), TypeError, "rng must be"),
-        (lambda: signal_to_noise(np.ones(3), 0.0), ValueError, "sigma must be above 0"),
-        (lambda: signal_to_noise(np.ones(3), np.inf), ValueError, "sigma must be .* finite"),
-        (lambda: signal_to_noise(np.zeros(3), 0.1), ValueError, "theta must not be zero"),
         (lambda: entropy(np.eye(3)), TypeError, "kept must hold booleans"),
         (lambda: entropy(np.zeros((0, 3), dtype=bool)), ValueError, "kept must have shape"),
         (lambda: bootstrap_entropy(KEPT, 0), TypeError, "rng must be"),

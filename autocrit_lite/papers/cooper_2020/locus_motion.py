@@ -14,8 +14,9 @@ from ...finders import newton_mr
 from ...ground_truth import critical_locus as locus
 from ...ground_truth.cubic import Cubic
 from ...ground_truth.neighbourhood import displace
+from ...networks.activations import ACTIVATIONS
 from ...networks.initialization import initial_theta
-from ...networks.mlp import ACTIVATIONS, MLP
+from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
 from ...objectives import Objective
 from ...runner.experiment import Configuration

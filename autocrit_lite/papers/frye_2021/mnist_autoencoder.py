@@ -91,5 +91,5 @@ def images(training: Configuration, labelled: bool) -> tuple[Array, Array]:
     scaling, n_samples = training["scaling"], training["n_samples"]
     if "data_file" not in training:
         return small_digits(scaling, n_samples)
-    X, labels = load_data_file(training, labelled)
+    X, labels = load_data_file(training["data_file"], training["sha256"], labelled)
     return z_score(X[:n_samples], scaling), labels[:n_samples]

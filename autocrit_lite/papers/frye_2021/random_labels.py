@@ -62,7 +62,7 @@ class RandomLabels(OwnNetwork):
         n_samples, n_inputs = training["n_samples"], cls.network(training).layers[0]
         if "data_file" not in training:
             return zeros_and_ones(rng, n_samples, n_inputs)[:2]
-        X, labels = load_data_file(training, labelled=True)
+        X, labels = load_data_file(training["data_file"], training["sha256"], labelled=True)
         if n_samples > len(X):
             raise ValueError(f"n_samples must be at most the {len(X)} of data_file")
         if n_inputs > X.shape[1]:
