@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..arrays import Array
 from ..checks import float_array
-from ..runner.experiment import Configuration
 
 
 def checksum(name: str, path: str) -> str:
@@ -29,13 +28,13 @@ def checksum(name: str, path: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def load_data_file(training: Configuration, labelled: bool) -> tuple[Array, Array]:
-    """Return X (N, inputs) and the labels y (N,) in the data file of a training.
+def load_data_file(path: str, sha256: str, labelled: bool) -> tuple[Array, Array]:
+    """Return X (N, inputs) and the labels y (N,) in the file that ``data_file`` names.
 
     Parameters
     ----------
-    training : dict
-        Has ``data_file`` and its ``sha256``.
+    path, sha256 : str
+        The file, and its checksum when it was asked for.
     labelled : bool
         Whether there must be labels; else they are zeros.
 
@@ -44,9 +43,8 @@ def load_data_file(training: Configuration, labelled: bool) -> tuple[Array, Arra
     ValueError
         If it does not hold these arrays, or is another file than it was: the message says what.
     """
-    path = training["data_file"]
     names = ("X", "y") if labelled else ("X",)
-    arrays = npz_arrays("data_file", path, names, training["sha256"])
+    arrays = npz_arrays("data_file", path, names, sha256)
     y = arrays["y"] if labelled else np.zeros(len(arrays["X"]), dtype=np.int64)
     return checked_samples(path, "", arrays["X"], y)
 

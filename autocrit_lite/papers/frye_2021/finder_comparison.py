@@ -12,13 +12,14 @@ import numpy as np
 
 from ... import finders
 from ...arrays import Array
+from ...checks import different
 from ...finders import FRYE_2021, FinderStopReason, Trace
 from ...linalg.inertia import INDEX_TOLERANCE
 from ...networks.objective import NetworkObjective
 from ...objectives import Linearization
-from ...runner.experiment import Configuration, Experiment, Read, setting
+from ...runner.experiment import Arrays, Experiment, setting, setting_of, taken_from
 from ...runner.results import Results, rounded
-from ...runner.store import Record
+from ...runner.store import Record, Task
 from .ends import EndRule, late
 from .gradient_flat import GradientFlat, newton_direction
 from .mnist_autoencoder import MnistAutoencoder
@@ -51,40 +52,29 @@ CUTOFFS = (1e-8, 1e-10)
 GRID = 60
 """Costs, evenly spaced on a log scale, at which the lowest ‖g‖² so far is kept (chosen by us)."""
 
-RUN_DIMS: dict[str, tuple[str, ...]] = {
-    "products": (),
-    "seconds": (),
-    "iterations": (),
-    "stop_reason": (),
-    "spent": (),
-    "start": (),
-    "lowest": (),
+DIMS = {
     "lowest_by_cost": ("cost",),
     "cutoff_cost": ("cutoff",),
     "cutoff_seconds": ("cutoff",),
-    "squared_gradient_norm": (),
-    "value": (),
-    "index": (),
-    "relative_residual": (),
-    "residual_ratio": (),
     "share": ("share",),
-    "fall": (),
-    "pace": (),
-    "late_step": (),
 }
-"""The arrays of a run, each with the dimensions "network", "finder" and "run" first."""
+"""The dimensions that arrays have beyond "network", "finder" and "run"."""
 
 SHARES = (5e-4, 1e-5, 1e-7)
 """Relative to the largest |eigenvalue|; the first is ε_g of Frye et al. 2021, Table 1."""
 
 
 @dataclass(frozen=True)
-class FinderComparison(EndRule, Experiment):
+class FinderComparison(Experiment):
     """How far each finder gets on each network for the same cost."""
 
     name: ClassVar[str] = "finder_comparison"
     quick: ClassVar[dict[str, Any]] = {"starts": 2, "budget": 600}
 
+    critical: float = setting_of(EndRule, "critical")
+    flat_share: float = setting_of(EndRule, "flat_share")
+    stall: float = setting_of(EndRule, "stall")
+    slow: float = setting_of(EndRule, "slow")
     networks: tuple[str, ...] = setting(
         tuple(NETWORKS), "Frye et al. 2021, Figs 3 to 5", choices=tuple(NETWORKS)
     )
@@ -103,10 +93,8 @@ class FinderComparison(EndRule, Experiment):
 
     def check(self) -> None:
         """Raise a ValueError if there is no network or finder, or one twice, or too few starts."""
-        for name in ("networks", "methods"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be one or more different names, not {values}")
+        different("networks", self.networks)
+        different("methods", self.methods)
         for network in self.networks:
             kind = NETWORKS[network].from_profile(self.profile)
             if self.starts > kind.trajectories * kind.starts:
@@ -115,70 +103,63 @@ class FinderComparison(EndRule, Experiment):
                     f"has, not {self.starts}"
                 )
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def study(self, network: str) -> GradientFlat:
+        """Return the experiment of a network's figure."""
+        return NETWORKS[network].from_profile(self.profile, seed=self.seed)
+
+    def stages(self) -> list[list[Task]]:
         """Return the trainings, then one task for each network, finder and start."""
         trainings, searches = [], []
         for network in self.networks:
-            kind = NETWORKS[network].from_profile(self.profile, seed=self.seed)
-            (training,) = kind.trainings()
-            training = {**training, "network": network}
-            trainings.append(training)
-            runs = np.linspace(0, kind.trajectories * kind.starts - 1, self.starts).round()
+            study = self.study(network)
+            train = self.task(
+                study.train_for_starts, stage="train", network=network, **study.training
+            )
+            trainings.append(train)
+            runs = np.linspace(0, study.trajectories * study.starts - 1, self.starts).round()
             searches += [
-                {
-                    "stage": "find",
-                    "train": training,
-                    "method": method,
-                    "run": int(run),
-                    "budget": self.budget,
-                }
+                self.task(
+                    partial(self.search, network, method, int(run)),
+                    train,
+                    stage="find",
+                    train=train.configuration,
+                    method=method,
+                    run=int(run),
+                    budget=self.budget,
+                )
                 for method in self.methods
                 for run in runs
             ]
         return [trainings, searches]
 
-    @classmethod
-    def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train a network, or search with one finder from one start."""
-        if configuration["stage"] == "train":
-            trained = NETWORKS[configuration["network"]].compute(configuration, read)
-            return {"theta_start": trained["theta_start"]}
-        training = configuration["train"]
-        start = read(training)["theta_start"][configuration["run"]]
-        objective = NETWORKS[training["network"]].objective(training)
-        return search(FINDERS[configuration["method"]], objective, start, configuration["budget"])
+    def search(self, network: str, method: str, run: int, trained: Arrays) -> Arrays:
+        """Search with one finder from one start."""
+        start = trained["theta_start"][run]
+        return search(FINDERS[method], self.study(network).objective(), start, self.budget)
 
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return the starts: where a run ends hangs on rounding, and its seconds on the machine."""
         return {name: arrays[name] for name in ("theta_start", "start") if name in arrays}
 
     def gather(self, records: Sequence[Record]) -> Results:
-        """Return the arrays of ``RUN_DIMS``, and how each run ends."""
-        found = [r.arrays for r in records if r.configuration["stage"] == "find"]
-        shape = (len(self.networks), len(self.methods), self.starts)
-        first = ("network", "finder", "run")
-        arrays, dims = {}, {}
-        for name, own in RUN_DIMS.items():
-            stacked = np.stack([one[name] for one in found])
-            arrays[name] = stacked.reshape(*shape, *stacked.shape[1:])
-            dims[name] = (*first, *own)
-        arrays["end"] = self.ends(
-            arrays["squared_gradient_norm"],
-            arrays["share"][..., 0],
-            arrays["fall"],
-            arrays["pace"],
-            arrays["stop_reason"],
-        )
-        dims["end"] = first
-        coordinates: dict[str, Sequence[Any]] = {
+        """Return the arrays of all runs, and how each run ends."""
+        searches = records[len(self.networks) :]
+        labels = {
             "network": self.networks,
             "finder": self.methods,
-            "cutoff": CUTOFFS,
-            "share": SHARES,
-            "cost": costs(self.budget).tolist(),
+            "run": range(self.starts),
         }
-        return Results(arrays, dims, coordinates)
+        runs = Results.stacked([Results.of(found.arrays, DIMS) for found in searches], **labels)
+        end = taken_from(self, EndRule).ends(
+            runs["squared_gradient_norm"],
+            runs["share"][..., 0],
+            runs["fall"],
+            runs["pace"],
+            runs["stop_reason"],
+        )
+        own = {"cutoff": CUTOFFS, "share": SHARES, "cost": costs(self.budget).tolist()}
+        return runs | Results({"end": end}, {"end": tuple(labels)}, own)
 
 
 def costs(budget: int) -> Array:
@@ -267,8 +248,8 @@ class MeteredPoint:
 
 def search(
     finder: Callable[..., Trace], objective: NetworkObjective, start: Array, budget: int
-) -> dict[str, Array]:
-    """Return the arrays of ``RUN_DIMS`` of one run.
+) -> Arrays:
+    """Return what is stored of one run.
 
     Parameters
     ----------
@@ -314,7 +295,7 @@ def search(
     }
 
 
-def described(objective: NetworkObjective, theta: Array) -> dict[str, Array]:
+def described(objective: NetworkObjective, theta: Array) -> Arrays:
     """Return loss, ‖g‖², index, r, plain ratio and gradient shares at theta (1, n)."""
     point = objective.linearize(theta)
     H = point.hessian()
