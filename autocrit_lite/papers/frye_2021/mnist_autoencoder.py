@@ -12,8 +12,7 @@ from ...arrays import Array
 from ...runner.experiment import Arrays, MissingResultsError, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Store
-from .claims import figure_3
-from .claims_variants import other_finders, other_settings
+from .claims import figure_3, other_finders, other_settings
 from .own_network import OnDigits
 
 
