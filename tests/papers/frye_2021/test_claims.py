@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from autocrit_lite import statistics
 from autocrit_lite.finders import damped_newton
 from autocrit_lite.ground_truth.quartic import CRITICAL_POINT, Quartic
-from autocrit_lite.papers.frye_2021 import claims as claims_2021
 from autocrit_lite.papers.frye_2021.claims import (
     figure_1,
     figure_3,
@@ -25,7 +25,7 @@ RUNS = 100
 
 @pytest.fixture(autouse=True)
 def few_replicates(monkeypatch):
-    monkeypatch.setattr(claims_2021, "REPLICATES", 200)
+    monkeypatch.setattr(statistics, "REPLICATES", 200)
 
 
 def results(**arrays):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autocrit_lite.papers.frye_2021 import finder_comparison, tolerance
-from autocrit_lite.papers.frye_2021.claims_variants import other_finders, other_settings
+from autocrit_lite.papers.frye_2021.claims import other_finders, other_settings
 from autocrit_lite.papers.frye_2021.ends import End
 from autocrit_lite.papers.frye_2021.mnist_autoencoder import MnistAutoencoder
 from autocrit_lite.runner.experiment import MissingResultsError
