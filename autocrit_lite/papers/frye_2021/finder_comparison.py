@@ -145,19 +145,11 @@ class FinderComparison(Experiment):
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of all runs, and how each run ends."""
         searches = records[len(self.networks) :]
-        labels = {
-            "network": self.networks,
-            "finder": self.methods,
-            "run": range(self.starts),
-        }
+        labels = {"network": self.networks, "finder": self.methods, "run": range(self.starts)}
         runs = Results.stacked([Results.of(found.arrays, DIMS) for found in searches], **labels)
-        end = taken_from(self, EndRule).ends(
-            runs["squared_gradient_norm"],
-            runs["share"][..., 0],
-            runs["fall"],
-            runs["pace"],
-            runs["stop_reason"],
-        )
+        arguments = ("squared_gradient_norm", "fall", "pace", "stop_reason")
+        rule = taken_from(self, EndRule)
+        end = rule.ends(share=runs["share"][..., 0], **{name: runs[name] for name in arguments})
         own = {"cutoff": CUTOFFS, "share": SHARES, "cost": costs(self.budget).tolist()}
         return runs | Results({"end": end}, {"end": tuple(labels)}, own)
 
@@ -165,6 +157,11 @@ class FinderComparison(Experiment):
 def costs(budget: int) -> Array:
     """Return the costs (GRID,) at which the lowest ‖g‖² so far is kept."""
     return np.geomspace(1.0, budget, GRID)
+
+
+def nothing(theta: Array) -> tuple[Array, Array]:
+    """Return NaN for the loss (...) and its gradient (..., n) at theta."""
+    return np.full(theta.shape[:-1], np.nan), np.full(theta.shape, np.nan)
 
 
 class Meter:
@@ -205,7 +202,7 @@ class Meter:
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss (...) and its gradient (..., n) at theta (..., n)."""
         if not self.pay(1.0):
-            return np.full(theta.shape[:-1], np.nan), np.full(theta.shape, np.nan)
+            return nothing(theta)
         value, gradient = self._objective.value_and_gradient(theta)
         self.note(gradient)
         return value, gradient
@@ -213,10 +210,10 @@ class Meter:
     def linearize(self, theta: Array) -> MeteredPoint:
         """Return the loss at theta (..., n)."""
         if not self.pay(1.0):
-            return MeteredPoint(self, None, theta)
+            return MeteredPoint(self, None, *nothing(theta))
         point = self._objective.linearize(theta)
         self.note(point.gradient)
-        return MeteredPoint(self, point, theta)
+        return MeteredPoint(self, point, point.value, point.gradient)
 
     def note(self, gradient: Array) -> None:
         """Keep the squared norm of a gradient if it is the lowest so far."""
@@ -225,25 +222,26 @@ class Meter:
             self.lowest.append((self.spent, self.seconds, squared))
 
 
+@dataclass(frozen=True)
 class MeteredPoint:
     """A point of a ``Meter``; NaN throughout if the budget was spent before."""
 
-    def __init__(self, meter: Meter, point: Linearization | None, theta: Array) -> None:
-        self._meter, self._point = meter, point
-        self.value = np.full(theta.shape[:-1], np.nan) if point is None else point.value
-        self.gradient = np.full(theta.shape, np.nan) if point is None else point.gradient
+    meter: Meter
+    point: Linearization | None
+    value: Array
+    gradient: Array
 
     def hvp(self, v: Array) -> Array:
         """Return H·v, shape (..., n)."""
-        if self._point is None or not self._meter.pay(1.0):
+        if self.point is None or not self.meter.pay(1.0):
             return np.full(v.shape, np.nan)
-        return self._point.hvp(v)
+        return self.point.hvp(v)
 
     def hessian(self) -> Array:
         """Return the dense Hessian (..., n, n)."""
-        if self._point is None or not self._meter.pay(self._meter.hessian_cost):
+        if self.point is None or not self.meter.pay(self.meter.hessian_cost):
             return np.full((*self.gradient.shape, self.gradient.shape[-1]), np.nan)
-        return self._point.hessian()
+        return self.point.hessian()
 
 
 def search(
@@ -271,7 +269,7 @@ def search(
     seconds, spent = meter.seconds, meter.spent
     cost, when, lowest = np.array(meter.lowest).T
     known = np.searchsorted(cost, costs(budget), side="right") - 1
-    reached = [np.flatnonzero(lowest < cutoff)[:1] for cutoff in CUTOFFS]
+    below = np.searchsorted(-lowest, np.negative(CUTOFFS), side="right")
     # what a finder made of the NaN that it met says nothing
     reason = FinderStopReason.MAX_ITERATIONS if spent >= budget else trace.stop_reason
     fall, pace, step = late(
@@ -286,8 +284,8 @@ def search(
         "start": trace.squared_gradient_norm[0],
         "lowest": lowest[-1],
         "lowest_by_cost": rounded(lowest[np.maximum(known, 0)]),
-        "cutoff_cost": np.array([cost[k[0]] if len(k) else np.nan for k in reached]),
-        "cutoff_seconds": np.array([when[k[0]] if len(k) else np.nan for k in reached]),
+        "cutoff_cost": np.append(cost, np.nan)[below],
+        "cutoff_seconds": np.append(when, np.nan)[below],
         "fall": fall,
         "pace": pace,
         "late_step": step,

@@ -25,7 +25,7 @@ from ...runner.results import FIRST_BITS, Results, grown, rounded
 from ...runner.store import Record, Task
 from ...training.optimizers import Momentum, train
 from ...training.sampling import uniform_in_height
-from .newton_systems import newton_mr_options, spectrum
+from .newton_systems import INDICES, newton_mr_options, spectrum
 
 POINTS = ("flattest", "last")
 """The two iterates of a run that we look at closely: the one with the largest r, and the last."""
@@ -40,25 +40,10 @@ SHARES = (1e-5, 1e-3)
 EXACT = ("step_size", "solver_iterations", "solver_stop_reason")
 """Histories with few different values: they compress well as they are."""
 
-HISTORIES = (
-    "value",
-    "squared_gradient_norm",
-    "relative_residual",
-    "relative_cokernel_residual",
-    "residual_ratio",
-    *EXACT,
-)
+HISTORIES = ("value", "squared_gradient_norm", *INDICES[:3], *EXACT)
 """What we keep of every iterate, ``rounded`` but for ``EXACT``."""
 
-DIRECTION = (
-    "relative_residual",
-    "relative_cokernel_residual",
-    "residual_ratio",
-    "relative_residual_frobenius",
-    "relative_cokernel_residual_frobenius",
-    "solver_iterations",
-    "solver_stop_reason",
-)
+DIRECTION = (*INDICES, "solver_iterations", "solver_stop_reason")
 """What we keep of the Newton direction at each of ``POINTS``."""
 
 AT_POINTS = ("value", "squared_gradient_norm", "iteration", "index", "class", *DIRECTION)
@@ -136,21 +121,14 @@ class GradientFlat(Experiment):
         batch = self.batch
         if self.device != "cpu":  # the archive's tasks were named before there was a choice
             options["device"], batch = self.device, runs
-        batches = [(k, min(k + batch, runs)) for k in range(0, runs, batch)]
-        return [
-            [train],
-            [
-                self.task(
-                    partial(self.search, own),
-                    train,
-                    stage="find",
-                    train=train.configuration,
-                    runs=own,
-                    **options,
-                )
-                for own in batches
-            ],
-        ]
+        searches = []
+        for first in range(0, runs, batch):
+            own = (first, min(first + batch, runs))
+            compute, configuration = partial(self.search, own), train.configuration
+            searches.append(
+                self.task(compute, train, stage="find", train=configuration, runs=own, **options)
+            )
+        return [[train], searches]
 
     def train(self, scheme: str = "unit_rows") -> Arrays:
         """Train all trajectories, and sample starts from each uniformly in height.
@@ -161,22 +139,25 @@ class GradientFlat(Experiment):
         objective, T = self.objective(), self.trajectories
         rngs = generators(self.seed, (1,), 2 * T)
         theta0 = np.stack([initial_theta(objective.net, scheme, rng) for rng in rngs[:T]])
-        trained = train(objective, theta0, Momentum(self.learning_rate, self.momentum), self.epochs)
-        starts = []
-        for t, rng in enumerate(rngs[T:]):
-            run = trained.run(t)
-            starts.append(run.theta[uniform_in_height(run, self.starts, rng)])
+        rule = Momentum(self.learning_rate, self.momentum)
+        trained = train(objective, theta0, rule, self.epochs)
+        runs = [trained.run(t) for t in range(T)]
+        starts = [
+            run.theta[uniform_in_height(run, self.starts, rng)]
+            for run, rng in zip(runs, rngs[T:], strict=True)
+        ]
         wanted = np.geomspace(1, trained.iteration[-1] + 1, EPOCHS_KEPT).astype(np.int64) - 1
         kept = np.unique(np.searchsorted(trained.iteration, wanted))
-        gradients = [objective.value_and_gradient(trained.theta[:, k, :])[1] for k in kept]
+        norms = [
+            np.sum(objective.value_and_gradient(trained.theta[:, k, :])[1] ** 2, axis=-1)
+            for k in kept
+        ]
         return {
             "theta_start": np.concatenate(starts),
             "theta_trained": trained.final,
             "train_epoch": trained.iteration[kept],
             "train_loss": trained.kept_value[:, kept],
-            "train_squared_gradient_norm": np.stack(
-                [np.sum(g**2, axis=-1) for g in gradients], axis=1
-            ),
+            "train_squared_gradient_norm": np.stack(norms, axis=1),
             **self.about_training(trained.final),
         }
 
@@ -223,12 +204,10 @@ class GradientFlat(Experiment):
         theta = trace.thetas[runs[:, None], iteration]
         points = [describe(objective, theta[:, k], self.rtol) for k in range(len(POINTS))]
         histories = {name: getattr(trace, name) for name in HISTORIES}
-        length = (len(runs), self.max_iterations + 1)
+        kept = {name: x if name in EXACT else rounded(x) for name, x in histories.items()}
+        shape = (len(runs), self.max_iterations + 1)
         return {
-            **{
-                name: grown(x if name in EXACT else rounded(x), length)
-                for name, x in histories.items()
-            },
+            **{name: grown(x, shape) for name, x in kept.items()},
             "iterations": last,
             "stop_reason": np.asarray(trace.stop_reason),
             "products": trace.products[runs, last],
@@ -325,13 +304,7 @@ def newton_direction(
     """
     b = -point.gradient
     found = to_numpy(solve(HessianOperator(objective, theta, point), b, newton_mr_options(rtol)))
-    by_frobenius = residual_indices(H, to_numpy(point.gradient), found.x)
-    return {
-        "relative_residual": found.relative_residual,
-        "relative_cokernel_residual": found.relative_cokernel_residual,
-        "residual_ratio": by_frobenius.residual_ratio,
-        "relative_residual_frobenius": by_frobenius.relative_residual,
-        "relative_cokernel_residual_frobenius": by_frobenius.relative_cokernel_residual,
-        "solver_iterations": found.iterations,
-        "solver_stop_reason": found.stop_reason,
-    }
+    r, r_H, ratio = residual_indices(H, to_numpy(point.gradient), found.x)
+    by_solver = found.relative_residual, found.relative_cokernel_residual
+    kept = (*by_solver, ratio, r, r_H, found.iterations, found.stop_reason)
+    return dict(zip(DIRECTION, kept, strict=True))
