@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,24 +113,14 @@ class FinderComparison(Experiment):
         trainings, searches = [], []
         for network in self.networks:
             study = self.study(network)
-            train = self.task(
-                study.train_for_starts, stage="train", network=network, **study.training
-            )
+            configuration = {"stage": "train", "network": network, **study.training}
+            train = self.task(study.train_for_starts, **configuration)
             trainings.append(train)
             runs = np.linspace(0, study.trajectories * study.starts - 1, self.starts).round()
-            searches += [
-                self.task(
-                    partial(self.search, network, method, int(run)),
-                    train,
-                    stage="find",
-                    train=train.configuration,
-                    method=method,
-                    run=int(run),
-                    budget=self.budget,
-                )
-                for method in self.methods
-                for run in runs
-            ]
+            shared = {"stage": "find", "train": train.configuration, "budget": self.budget}
+            for method, run in product(self.methods, map(int, runs)):
+                compute = partial(self.search, network, method, run)
+                searches.append(self.task(compute, train, method=method, run=run, **shared))
         return [trainings, searches]
 
     def search(self, network: str, method: str, run: int, trained: Arrays) -> Arrays:

@@ -175,27 +175,17 @@ class Tolerance(Experiment):
             trainings.setdefault(train.key, train)
             reruns += [self.rerun_task(variant, train, run) for run in runs]
         archived = self.points == "archived"
-        systems = [
-            self.task(
-                self.solve,
-                search,
-                stage="solve",
-                of=search.configuration,
-                tolerances=self.tolerances,
-            )
-            for search in (self.source().stages()[1] if archived else reruns[: len(runs)])
-        ]
+        systems = []
+        for search in self.source().stages()[1] if archived else reruns[: len(runs)]:
+            options = {"of": search.configuration, "tolerances": self.tolerances}
+            systems.append(self.task(self.solve, search, stage="solve", **options))
         return [list(trainings.values()), reruns, systems]
 
     def train_task(self, variant: Variant) -> Task:
         """Return the training of a variant; a penalty of its own is left to the re-run."""
         study, scheme = replace(variant.study, l2=self.l2), variant.initialization
-        return self.task(
-            partial(study.train_for_starts, scheme),
-            stage="train",
-            initialization=scheme,
-            **study.training,
-        )
+        compute, settings = partial(study.train_for_starts, scheme), study.training
+        return self.task(compute, stage="train", initialization=scheme, **settings)
 
     def rerun_task(self, variant: Variant, train: Task, run: int) -> Task:
         """Return the re-run of a variant from one of its starts."""
@@ -265,26 +255,17 @@ class Tolerance(Experiment):
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of the systems and the re-runs, and how the re-runs end."""
-        of = {
-            stage: [r.arrays for r in records if r.configuration["stage"] == stage]
-            for stage in ("rerun", "solve")
-        }
         variants = list(self.variants())
         reruns = Results.stacked(
-            [Results.of(arrays, DIMS) for arrays in of["rerun"]],
+            [Results.of(r.arrays, DIMS) for r in records if "rerun_theta" in r.arrays],
             variant=variants,
             start=range(self.rerun_starts),
         )
-        systems = [Results.of(arrays, DIMS, "run", "point") for arrays in of["solve"]]
-        ends = Results.of(self.ends_of(reruns), {}, "variant", "start")
-        labels: dict[str, Sequence[Any]] = {
-            "point": POINTS,
-            "rtol": self.tolerances,
-            "cutoff": self.tolerances,
-            "level": LEVELS,
-            "choice": CHOICES,
-        }
-        return Results.joined(systems) | reruns | ends | Results({}, {}, labels)
+        systems = [r.arrays for r in records if "share_below" in r.arrays]
+        solved = Results.joined([Results.of(arrays, DIMS, "run", "point") for arrays in systems])
+        cutoffs = {"rtol": self.tolerances, "cutoff": self.tolerances, "level": LEVELS}
+        labels = Results({}, {}, {"point": POINTS, "choice": CHOICES, **cutoffs})
+        return solved | reruns | Results.of(self.ends_of(reruns), {}, "variant", "start") | labels
 
     def ends_of(self, reruns: Results) -> Arrays:
         """Return how far ‖g‖² fell at the end of each re-run, by which steps, and its ``End``."""
@@ -294,9 +275,6 @@ class Tolerance(Experiment):
         flat = self.tolerances.index(self.flat_cutoff)
         share = reruns["rerun_share"][:, :, POINTS.index("last"), flat]
         rule = taken_from(self, EndRule)
-        return {
-            "rerun_fall": fall,
-            "rerun_pace": pace,
-            "rerun_late_step": step,
-            "rerun_end": rule.ends(last, share, fall, pace, reruns["rerun_stop_reason"]),
-        }
+        end = rule.ends(last, share, fall, pace, reruns["rerun_stop_reason"])
+        told = {"fall": fall, "pace": pace, "late_step": step, "end": end}
+        return {f"rerun_{name}": x for name, x in told.items()}

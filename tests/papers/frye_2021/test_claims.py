@@ -12,10 +12,9 @@ from autocrit_lite.papers.frye_2021.claims import (
     figure_3,
     figure_4,
     figure_5,
-    has_cliff,
-    is_superlinear,
     shape,
 )
+from autocrit_lite.papers.frye_2021.ends import has_cliff, is_superlinear
 from autocrit_lite.papers.frye_2021.gradient_flat import CUTOFFS
 from autocrit_lite.points.classes import PointClass
 from autocrit_lite.runner.results import Results
