@@ -70,6 +70,16 @@ EPOCHS_KEPT = 200
 """We store loss and ‖g‖² of at most so many epochs, evenly spaced on a log scale."""
 
 
+Finder = Callable[[NetworkObjective, Array, int, float], Trace]
+
+
+def as_published(
+    objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
+) -> Trace:
+    """Return what Newton-MR of Frye et al. 2021, A.2, does from ``starts`` (runs, n)."""
+    return newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
+
+
 @dataclass(frozen=True)
 class GradientFlat(Experiment):
     """Newton-MR from points of training trajectories, and how flat its iterates are.
@@ -115,7 +125,7 @@ class GradientFlat(Experiment):
 
     def stages(self) -> list[list[Task]]:
         """Return the training, then batches of searches from its starts."""
-        train = self.task(self.train, stage="train", **self.training)
+        train = self.task(self.train_and_sample, stage="train", **self.training)
         options: dict[str, Any] = {"max_iterations": self.max_iterations, "rtol": self.rtol}
         runs = self.trajectories * self.starts
         batch = self.batch
@@ -130,7 +140,7 @@ class GradientFlat(Experiment):
             )
         return [[train], searches]
 
-    def train(self, scheme: str = "unit_rows") -> Arrays:
+    def train_and_sample(self, scheme: str = "unit_rows") -> Arrays:
         """Train all trajectories, and sample starts from each uniformly in height.
 
         ``scheme`` draws the initial weights. The paper does not state its own; the default is that
@@ -148,10 +158,8 @@ class GradientFlat(Experiment):
         ]
         wanted = np.geomspace(1, trained.iteration[-1] + 1, EPOCHS_KEPT).astype(np.int64) - 1
         kept = np.unique(np.searchsorted(trained.iteration, wanted))
-        norms = [
-            np.sum(objective.value_and_gradient(trained.theta[:, k, :])[1] ** 2, axis=-1)
-            for k in kept
-        ]
+        gradients = [objective.value_and_gradient(trained.theta[:, k, :])[1] for k in kept]
+        norms = [np.sum(g**2, axis=-1) for g in gradients]
         return {
             "theta_start": np.concatenate(starts),
             "theta_trained": trained.final,
@@ -163,7 +171,7 @@ class GradientFlat(Experiment):
 
     def train_for_starts(self, scheme: str = "unit_rows") -> Arrays:
         """Train, and keep the starts alone."""
-        return {"theta_start": self.train(scheme)["theta_start"]}
+        return {"theta_start": self.train_and_sample(scheme)["theta_start"]}
 
     def search(self, runs: tuple[int, int], trained: Arrays) -> Arrays:
         """Search from the starts ``runs[0]`` to ``runs[1]`` − 1, on the device."""
@@ -177,23 +185,12 @@ class GradientFlat(Experiment):
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     def search_from(
-        self,
-        objective: NetworkObjective,
-        starts: Array,
-        finder: Callable[[NetworkObjective, Array, int, float], Trace] | None = None,
+        self, objective: NetworkObjective, starts: Array, finder: Finder = as_published
     ) -> Arrays:
         """Search from ``starts`` (runs, n), and look at what is found.
 
         The objective says where this runs. What goes in and comes out is NumPy's.
-
-        Parameters
-        ----------
-        objective : NetworkObjective
-        starts : array (runs, n)
-        finder : callable, optional
-            In place of ``as_published``.
         """
-        finder = as_published if finder is None else finder
         found = finder(objective, objective.asarray(starts), self.max_iterations, self.rtol)
         trace, runs = to_numpy(found), np.arange(len(starts))
         assert trace.thetas is not None
@@ -244,13 +241,6 @@ class GradientFlat(Experiment):
         runs = Results.joined([Results.of(found, DIMS, "run") for found in searches])
         labels = {"point": POINTS, "cutoff": CUTOFFS, "share": SHARES}
         return runs | Results.of(trained, DIMS) | Results({}, {}, labels)
-
-
-def as_published(
-    objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
-) -> Trace:
-    """Return what Newton-MR of Frye et al. 2021, A.2, does from ``starts`` (runs, n)."""
-    return newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
 
 
 def run_bytes(objective: NetworkObjective, max_iterations: int) -> int:

@@ -91,7 +91,8 @@ def test_runs_of_all_networks_are_gathered_in_their_places(tmp_path):
     assert results["products"].shape == (3, 2, 1)
     for n, (name, kind) in enumerate(NETWORKS.items()):
         study = kind.from_profile("quick")
-        found = search(FINDERS[methods[1]], study.objective(), study.train()["theta_start"][0], 60)
+        start = study.train_for_starts()["theta_start"][0]
+        found = search(FINDERS[methods[1]], study.objective(), start, 60)
         assert results.coordinates["network"][n] == name
         assert results["lowest"][n, 1, 0] == pytest.approx(found["lowest"])
         assert results["end"][n, 1, 0] in list(End)

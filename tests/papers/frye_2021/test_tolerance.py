@@ -159,7 +159,7 @@ def test_the_re_runs_start_where_figure_3_does(own):
         batch=5,
     )
     source = experiment.source()
-    starts = source.train()["theta_start"]
+    starts = source.train_and_sample()["theta_start"]
     squared = np.sum(source.objective().value_and_gradient(starts)[1] ** 2, axis=1)
     first = results["rerun_squared_gradient_norm"][:, :, 0]
     np.testing.assert_allclose(first[:2], np.broadcast_to(squared, (2, 2)), rtol=2e-5)
