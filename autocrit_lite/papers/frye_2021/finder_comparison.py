@@ -15,17 +15,16 @@ from ... import finders
 from ...arrays import Array
 from ...checks import different
 from ...finders import FRYE_2021, FinderStopReason, Trace
-from ...linalg.inertia import INDEX_TOLERANCE
 from ...networks.objective import NetworkObjective
 from ...objectives import Linearization
 from ...runner.experiment import Arrays, Experiment, setting, setting_of, taken_from
 from ...runner.results import Results, rounded
 from ...runner.store import Record, Task
 from .ends import EndRule, late
-from .gradient_flat import GradientFlat, newton_direction
+from .gradient_flat import GradientFlat, look_at
 from .mnist_autoencoder import MnistAutoencoder
 from .mnist_classifier import MnistClassifier
-from .newton_systems import spectrum, within
+from .newton_systems import within
 from .random_labels import RandomLabels
 
 NETWORKS: dict[str, type[GradientFlat]] = {
@@ -60,6 +59,9 @@ DIMS = {
     "share": ("share",),
 }
 """The dimensions that arrays have beyond "network", "finder" and "run"."""
+
+AT_END = ("value", "squared_gradient_norm", "index", "relative_residual", "residual_ratio")
+"""What we keep of the point where a run ends."""
 
 SHARES = (5e-4, 1e-5, 1e-7)
 """Relative to the largest |eigenvalue|; the first is ε_g of Frye et al. 2021, Table 1."""
@@ -266,6 +268,7 @@ def search(
     fall, pace, step = late(
         trace.squared_gradient_norm, trace.step_size, np.asarray(trace.iterations)
     )
+    found, eigenvalues, parts = look_at(objective, trace.theta[None], RTOL)
     return {
         "products": np.array(spent),
         "seconds": np.array(seconds),
@@ -280,21 +283,6 @@ def search(
         "fall": fall,
         "pace": pace,
         "late_step": step,
-        **described(objective, trace.theta[None]),
-    }
-
-
-def described(objective: NetworkObjective, theta: Array) -> Arrays:
-    """Return loss, ‖g‖², index, r, plain ratio and gradient shares at theta (1, n)."""
-    point = objective.linearize(theta)
-    H = point.hessian()
-    eigenvalues, parts = spectrum(H, point.gradient)
-    direction = newton_direction(objective, theta, point, H, RTOL)
-    return {
-        "value": point.value[0],
-        "squared_gradient_norm": np.sum(point.gradient[0] ** 2),
-        "index": np.mean(eigenvalues[0] < -INDEX_TOLERANCE),
-        "relative_residual": direction["relative_residual"][0],
-        "residual_ratio": direction["residual_ratio"][0],
         "share": within(eigenvalues, parts, SHARES)[0],
+        **{name: found[name][0] for name in AT_END},
     }

@@ -259,29 +259,37 @@ def loss_and_index(objective: NetworkObjective, theta: Array) -> tuple[Array, Ar
     return to_numpy(point.value), morse_index(to_numpy(point.hessian()))
 
 
-def describe(objective: NetworkObjective, theta: Array, rtol: float) -> Arrays:
-    """Return loss, gradient, spectrum, Newton direction and class of points theta (runs, n)."""
+def look_at(objective: NetworkObjective, theta: Array, rtol: float) -> tuple[Arrays, Array, Array]:
+    """Return what points theta (runs, n) are, and their ``spectrum``.
+
+    That is loss, ‖g‖², index, class, and the Newton direction's ``DIRECTION``, each (runs,).
+    """
     theta = objective.asarray(theta)
     point = objective.linearize(theta)
     g, H = to_numpy(point.gradient), to_numpy(point.hessian())
     squared_norm = np.sum(g**2, axis=-1)
     eigenvalues, parts = spectrum(H, g)
-    below = [np.where(np.abs(eigenvalues) < cut, parts**2, 0.0).sum(axis=-1) for cut in SHARES]
-    whole = np.where(squared_norm > 0.0, squared_norm, np.nan)
     direction = newton_direction(objective, theta, point, H, rtol)
-    at_point = {
+    r, r_H = direction["relative_residual"], direction["relative_cokernel_residual"]
+    found = {
         "value": to_numpy(point.value),
         "squared_gradient_norm": squared_norm,
         "index": np.mean(eigenvalues < -INDEX_TOLERANCE, axis=-1),
-        "class": point_class(
-            squared_norm, direction["relative_residual"], direction["relative_cokernel_residual"]
-        ),
+        "class": point_class(squared_norm, r, r_H),
         **direction,
     }
+    return found, eigenvalues, parts
+
+
+def describe(objective: NetworkObjective, theta: Array, rtol: float) -> Arrays:
+    """Return what is stored of points theta (runs, n)."""
+    found, eigenvalues, parts = look_at(objective, theta, rtol)
+    below = [np.where(np.abs(eigenvalues) < cut, parts**2, 0.0).sum(axis=-1) for cut in SHARES]
+    whole = found["squared_gradient_norm"]
     return {
-        **{f"point_{name}": x for name, x in at_point.items()},
+        **{f"point_{name}": x for name, x in found.items()},
         "eigenvalues": rounded(eigenvalues),
-        "gradient_share": np.stack(below, axis=-1) / whole[:, None],
+        "gradient_share": np.stack(below, axis=-1) / np.where(whole > 0.0, whole, np.nan)[:, None],
     }
 
 

@@ -80,15 +80,15 @@ class LinearVsNonlinear(GradientFlat):
         """Raise a ValueError if there is no network or one twice."""
         different("networks", self.networks)
 
-    def of(self, network: str) -> OneNetwork:
+    def study(self, network: str) -> OneNetwork:
         """Return the study of one network; the linear one has no penalty."""
         l2 = 0.0 if network == "linear" else self.l2
         return taken_from(self, OneNetwork, network=network, l2=l2)
 
     def stages(self) -> list[list[Task]]:
         """Return the trainings of all networks, then batches of searches."""
-        trainings, searches = zip(*(self.of(name).stages() for name in self.networks), strict=True)
-        return [list(chain(*trainings)), list(chain(*searches))]
+        each = [self.study(name).stages() for name in self.networks]
+        return [list(chain(*stage)) for stage in zip(*each, strict=True)]
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimension network first; the linear one's true points.
@@ -100,7 +100,7 @@ class LinearVsNonlinear(GradientFlat):
         for k, name in enumerate(self.networks):
             first = count + k * searches
             own = [records[k], *records[first : first + searches]]
-            parts.append(self.of(name).gather(own))
+            parts.append(self.study(name).gather(own))
         X = data(self.seed, self.n_samples)
         true = critical_points(X.T @ X / len(X), NETWORKS["linear"].layers[1])
         points = {"true_loss": true.loss, "true_index": true.index}

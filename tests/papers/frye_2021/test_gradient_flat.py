@@ -208,7 +208,7 @@ def both(store):
 
 def test_both_networks_see_the_same_data_and_only_one_is_penalised(both):
     experiment, results = both
-    studies = [experiment.of(network) for network in ("linear", "nonlinear")]
+    studies = [experiment.study(network) for network in ("linear", "nonlinear")]
     assert [study.l2 for study in studies] == [0.0, experiment.l2]
     assert experiment.l2 > 0.0
     sizes = [net.n_parameters for net in NETWORKS.values()]
