@@ -231,14 +231,14 @@ def test_searches_on_a_device_end_where_they_do_on_the_cpu(monkeypatch, tmp_path
 
 def test_runs_that_do_not_fit_together_go_one_after_the_other(monkeypatch):
     kind = REGISTRY["mnist_autoencoder"]
-    (trainings, (search,)) = kind.from_profile(
+    ((training,), (search,)) = kind.from_profile(
         "quick", device="gpu", **SMALL["mnist_autoencoder"]
     ).stages()
-    trained = kind.compute(trainings[0].configuration, None)
+    trained = training.compute()
     found = []
     for free in (2**40, 1):
         as_gpu(monkeypatch, free_bytes=free)
-        found.append(kind.compute(search.configuration, lambda _: trained))
+        found.append(search.compute(trained))
     for name, together in found[0].items():
         assert np.allclose(found[1][name], together, rtol=1e-10, atol=1e-12, equal_nan=True)
 

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from ..devices import require_device
 from .parallel import Failure, Progress, run_tasks
 from .results import Measured, Results
 from .store import Record, Store, Task, new_record
+
+T = TypeVar("T")
 
 PROFILES = ("quick", "paper")
 
@@ -47,6 +49,18 @@ def setting(default: Any, source: str, **accepted: Any) -> Any:
         ``at_least``, ``above``, ``at_most``, ``below`` for numbers, or ``choices``.
     """
     return field(default=default, metadata={"source": source, **accepted})
+
+
+def setting_of(kind: type[Any], name: str) -> Any:
+    """Declare a setting as another dataclass of settings has it: its default, source and range."""
+    (known,) = (f for f in fields(kind) if f.name == name)
+    return field(default=known.default, metadata=known.metadata)
+
+
+def taken_from(settings: Experiment, kind: type[T], **others: Any) -> T:
+    """Return the ``kind`` of settings that has the values of ``settings``, but for ``others``."""
+    names = [f.name for f in fields(cast(Any, kind)) if f.name not in others]
+    return kind(**{name: getattr(settings, name) for name in names}, **others)
 
 
 def _checked(name: str, value: Any, kind: Any, accepted: Mapping[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from autocrit_lite.devices import to_device, to_numpy
 from autocrit_lite.networks.initialization import initial_theta
 from autocrit_lite.papers.frye_2021.mnist_autoencoder import MnistAutoencoder
 from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device
-from autocrit_lite.runner.store import Store
+from autocrit_lite.runner.store import Store, new_record
 from tests.benchmarks.synchronisations import synchronisations
 
 OURS = "autocrit_lite"
@@ -59,14 +59,13 @@ class Scale:
 
     def objective(self) -> NetworkObjective:
         """Return the loss of Fig. 3 with NumPy data."""
-        return self.experiment.objective(self.experiment.trainings()[0])
+        return self.experiment.objective()
 
     def starts(self) -> np.ndarray:
         """Return the starts of Fig. 3, from the archive if it has them."""
         task = self.experiment.stages()[0][0]
         record = Store.default().read(task)
-        arrays = self.experiment.compute(task.configuration, None) if record is None else None
-        return (record.arrays if arrays is None else arrays)["theta_start"]
+        return (task.compute() if record is None else record.arrays)["theta_start"]
 
     def points(self, count: int) -> np.ndarray:
         """Return so many starts (count, n): beyond theirs, the same ones moved a little."""
@@ -292,7 +291,7 @@ def figure(machine, scale):
         store = Store(Path(folder), Store.default().archive)
         training, searches = experiment.stages()
         if store.read(training[0]) is None:
-            store.write(training[0], trained(experiment, training[0]))
+            store.write(training[0], new_record(training[0], training[0].compute(), 0.0))
         start = time.perf_counter()
         experiment.run(workers=1, store=store)
         whole = time.perf_counter() - start
@@ -302,13 +301,6 @@ def figure(machine, scale):
     yield {"table": "figure", "row": row, "column": "seconds", "seconds": whole}
     steps = float(sum(arrays["iterations"].sum() for arrays in found))
     yield {"table": "figure", "row": row, "column": "accepted steps", "value": steps}
-
-
-def trained(experiment, task):
-    """Return the record of a training."""
-    from autocrit_lite.runner.store import new_record
-
-    return new_record(task, experiment.compute(task.configuration, None), 0.0)
 
 
 def lines(section, column, scale):

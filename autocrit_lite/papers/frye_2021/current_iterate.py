@@ -10,12 +10,13 @@ import numpy as np
 from ...arrays import Array
 from ...finders import FRYE_2021, Trace
 from ...finders.driver import find
-from ...finders.hessian_operator import HessianOperator, Solution, solver_options
+from ...finders.hessian_operator import HessianOperator, Solution
 from ...finders.line_search import CARRY, ResidualSearch
 from ...finders.newton_mr import NewtonMR
 from ...linalg.minres_qlp import minres_qlp
 from ...linalg.minres_qlp_pass import StopReason
 from ...objectives import Objective
+from .newton_systems import newton_mr_options
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,7 @@ def newton_mr_along_current(
     ``newton_mr`` in all else.
     """
     search = ResidualSearch(
-        FRYE_2021["rho"],
-        FRYE_2021["rho_unit"],
-        step_size0=0.1,
-        beta=0.5,
-        step_rule=CARRY,
-        max_step_size=1.0,
+        **FRYE_2021, step_size0=0.1, beta=0.5, step_rule=CARRY, max_step_size=1.0
     )
-    solver = solver_options(rtol, None, maxxnorm=np.inf, acondlim=np.inf, trancond=1e7)
-    finder = CurrentIterate(search, solver, "auto")
+    finder = CurrentIterate(search, newton_mr_options(rtol), "auto")
     return find(finder, objective, theta0, max_iterations, 0.0, True)

@@ -1,4 +1,4 @@
-"""Where a search for critical points ended, and which of two traps it is in if at none."""
+"""Where a search for critical points ended, in which of two traps if at none, and how fast."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from ...runner.experiment import setting
 
 WINDOW = 0.1
 """The last part of a run that tells whether it stalls: chosen by us."""
+
+STEEP, ORDER = 0.1, 1.5
+"""Of ``is_superlinear``. Fixed on the runs of the quartic, of which it takes none that ends away
+from the critical point for superlinear."""
+
+CLIFF_DECADES, CLIFF_WIDTH = 6.0, 10
+"""Of ``has_cliff``: decades of ‖g‖² within iterations. Fixed on the quartic, where they part the
+runs to the critical point from the others, and on the linear network, where they mark the falls
+that the eye sees. How many runs of the latter have a cliff depends on them."""
 
 STOPPED = (int(FinderStopReason.LINE_SEARCH_FAILED), int(FinderStopReason.STEP_VANISHED))
 
@@ -148,3 +157,43 @@ def late(
         pace[run] = 1.0 - left ** (0.5 / length)
         step[run] = np.median(step_size[run][first:last])
     return fall, pace, step
+
+
+def has_cliff(
+    squared_gradient_norm: Array, decades: float = CLIFF_DECADES, width: int = CLIFF_WIDTH
+) -> Array:
+    """Return which runs (..., K) fall off a cliff, as Fig. 1A's runs do, booleans (...).
+
+    Their ‖g‖² falls by so many decades or more within ``width`` successive iterations. With the
+    rule's own numbers ‖g‖ is halved by each of them on average.
+
+    Examples
+    --------
+    >>> fast, slow = 10.0 ** -np.arange(20.0), 0.5 ** np.arange(20.0)
+    >>> has_cliff(np.stack([fast, slow])).tolist()
+    [True, False]
+    """
+    above_zero = np.maximum(squared_gradient_norm, np.finfo(np.float64).tiny)
+    height = np.log10(np.fmin.accumulate(above_zero, axis=-1))  # NaN after a run's end: its last
+    width = min(width, height.shape[-1] - 1)
+    return np.any(height[..., :-width] - height[..., width:] >= decades, axis=-1)
+
+
+def is_superlinear(squared_gradient_norm: Array) -> Array:
+    """Return which runs (..., K) converge superlinearly somewhere, booleans (...).
+
+    They have two successive steps, of which the first reduces ‖g‖ to a tenth or less, the second by
+    that factor to the power 1.5 or more: ‖g‖ falls faster and faster, as Newton's method makes it
+    where it converges quadratically. A step that lands at the limit of rounding may hide it. This
+    is what the word means; ``has_cliff`` is what the paper's figure shows.
+
+    Examples
+    --------
+    >>> quadratic, linear = 10.0 ** -(2.0 ** np.arange(6)), 10.0 ** -np.arange(6.0)
+    >>> is_superlinear(np.stack([quadratic, linear]) ** 2).tolist()
+    [True, False]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 where a run ends, NaN after its end
+        fall = np.diff(0.5 * np.log(squared_gradient_norm), axis=-1)
+        steeper = fall[..., 1:] <= ORDER * fall[..., :-1]
+    return np.any((fall[..., :-1] <= np.log(STEEP)) & steeper, axis=-1)

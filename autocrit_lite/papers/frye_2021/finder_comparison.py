@@ -6,24 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ... import finders
 from ...arrays import Array
+from ...checks import different
 from ...finders import FRYE_2021, FinderStopReason, Trace
-from ...linalg.inertia import INDEX_TOLERANCE
 from ...networks.objective import NetworkObjective
 from ...objectives import Linearization
-from ...runner.experiment import Configuration, Experiment, Read, setting
+from ...runner.experiment import Arrays, Experiment, setting, setting_of, taken_from
 from ...runner.results import Results, rounded
-from ...runner.store import Record
+from ...runner.store import Record, Task
 from .ends import EndRule, late
-from .gradient_flat import GradientFlat, newton_direction
+from .gradient_flat import GradientFlat, look_at
 from .mnist_autoencoder import MnistAutoencoder
 from .mnist_classifier import MnistClassifier
-from .newton_systems import spectrum, within
+from .newton_systems import within
 from .random_labels import RandomLabels
 
 NETWORKS: dict[str, type[GradientFlat]] = {
@@ -51,40 +52,32 @@ CUTOFFS = (1e-8, 1e-10)
 GRID = 60
 """Costs, evenly spaced on a log scale, at which the lowest ‖g‖² so far is kept (chosen by us)."""
 
-RUN_DIMS: dict[str, tuple[str, ...]] = {
-    "products": (),
-    "seconds": (),
-    "iterations": (),
-    "stop_reason": (),
-    "spent": (),
-    "start": (),
-    "lowest": (),
+DIMS = {
     "lowest_by_cost": ("cost",),
     "cutoff_cost": ("cutoff",),
     "cutoff_seconds": ("cutoff",),
-    "squared_gradient_norm": (),
-    "value": (),
-    "index": (),
-    "relative_residual": (),
-    "residual_ratio": (),
     "share": ("share",),
-    "fall": (),
-    "pace": (),
-    "late_step": (),
 }
-"""The arrays of a run, each with the dimensions "network", "finder" and "run" first."""
+"""The dimensions that arrays have beyond "network", "finder" and "run"."""
+
+AT_END = ("value", "squared_gradient_norm", "index", "relative_residual", "residual_ratio")
+"""What we keep of the point where a run ends."""
 
 SHARES = (5e-4, 1e-5, 1e-7)
 """Relative to the largest |eigenvalue|; the first is ε_g of Frye et al. 2021, Table 1."""
 
 
 @dataclass(frozen=True)
-class FinderComparison(EndRule, Experiment):
+class FinderComparison(Experiment):
     """How far each finder gets on each network for the same cost."""
 
     name: ClassVar[str] = "finder_comparison"
     quick: ClassVar[dict[str, Any]] = {"starts": 2, "budget": 600}
 
+    critical: float = setting_of(EndRule, "critical")
+    flat_share: float = setting_of(EndRule, "flat_share")
+    stall: float = setting_of(EndRule, "stall")
+    slow: float = setting_of(EndRule, "slow")
     networks: tuple[str, ...] = setting(
         tuple(NETWORKS), "Frye et al. 2021, Figs 3 to 5", choices=tuple(NETWORKS)
     )
@@ -103,10 +96,8 @@ class FinderComparison(EndRule, Experiment):
 
     def check(self) -> None:
         """Raise a ValueError if there is no network or finder, or one twice, or too few starts."""
-        for name in ("networks", "methods"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be one or more different names, not {values}")
+        different("networks", self.networks)
+        different("methods", self.methods)
         for network in self.networks:
             kind = NETWORKS[network].from_profile(self.profile)
             if self.starts > kind.trajectories * kind.starts:
@@ -115,75 +106,55 @@ class FinderComparison(EndRule, Experiment):
                     f"has, not {self.starts}"
                 )
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def study(self, network: str) -> GradientFlat:
+        """Return the experiment of a network's figure."""
+        return NETWORKS[network].from_profile(self.profile, seed=self.seed)
+
+    def stages(self) -> list[list[Task]]:
         """Return the trainings, then one task for each network, finder and start."""
         trainings, searches = [], []
         for network in self.networks:
-            kind = NETWORKS[network].from_profile(self.profile, seed=self.seed)
-            (training,) = kind.trainings()
-            training = {**training, "network": network}
-            trainings.append(training)
-            runs = np.linspace(0, kind.trajectories * kind.starts - 1, self.starts).round()
-            searches += [
-                {
-                    "stage": "find",
-                    "train": training,
-                    "method": method,
-                    "run": int(run),
-                    "budget": self.budget,
-                }
-                for method in self.methods
-                for run in runs
-            ]
+            study = self.study(network)
+            configuration = {"stage": "train", "network": network, **study.training}
+            train = self.task(study.train_for_starts, **configuration)
+            trainings.append(train)
+            runs = np.linspace(0, study.trajectories * study.starts - 1, self.starts).round()
+            shared = {"stage": "find", "train": train.configuration, "budget": self.budget}
+            for method, run in product(self.methods, map(int, runs)):
+                compute = partial(self.search, network, method, run)
+                searches.append(self.task(compute, train, method=method, run=run, **shared))
         return [trainings, searches]
 
-    @classmethod
-    def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train a network, or search with one finder from one start."""
-        if configuration["stage"] == "train":
-            trained = NETWORKS[configuration["network"]].compute(configuration, read)
-            return {"theta_start": trained["theta_start"]}
-        training = configuration["train"]
-        start = read(training)["theta_start"][configuration["run"]]
-        objective = NETWORKS[training["network"]].objective(training)
-        return search(FINDERS[configuration["method"]], objective, start, configuration["budget"])
+    def search(self, network: str, method: str, run: int, trained: Arrays) -> Arrays:
+        """Search with one finder from one start."""
+        start = trained["theta_start"][run]
+        return search(FINDERS[method], self.study(network).objective(), start, self.budget)
 
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return the starts: where a run ends hangs on rounding, and its seconds on the machine."""
         return {name: arrays[name] for name in ("theta_start", "start") if name in arrays}
 
     def gather(self, records: Sequence[Record]) -> Results:
-        """Return the arrays of ``RUN_DIMS``, and how each run ends."""
-        found = [r.arrays for r in records if r.configuration["stage"] == "find"]
-        shape = (len(self.networks), len(self.methods), self.starts)
-        first = ("network", "finder", "run")
-        arrays, dims = {}, {}
-        for name, own in RUN_DIMS.items():
-            stacked = np.stack([one[name] for one in found])
-            arrays[name] = stacked.reshape(*shape, *stacked.shape[1:])
-            dims[name] = (*first, *own)
-        arrays["end"] = self.ends(
-            arrays["squared_gradient_norm"],
-            arrays["share"][..., 0],
-            arrays["fall"],
-            arrays["pace"],
-            arrays["stop_reason"],
-        )
-        dims["end"] = first
-        coordinates: dict[str, Sequence[Any]] = {
-            "network": self.networks,
-            "finder": self.methods,
-            "cutoff": CUTOFFS,
-            "share": SHARES,
-            "cost": costs(self.budget).tolist(),
-        }
-        return Results(arrays, dims, coordinates)
+        """Return the arrays of all runs, and how each run ends."""
+        searches = records[len(self.networks) :]
+        labels = {"network": self.networks, "finder": self.methods, "run": range(self.starts)}
+        runs = Results.stacked([Results.of(found.arrays, DIMS) for found in searches], **labels)
+        arguments = ("squared_gradient_norm", "fall", "pace", "stop_reason")
+        rule = taken_from(self, EndRule)
+        end = rule.ends(share=runs["share"][..., 0], **{name: runs[name] for name in arguments})
+        own = {"cutoff": CUTOFFS, "share": SHARES, "cost": costs(self.budget).tolist()}
+        return runs | Results({"end": end}, {"end": tuple(labels)}, own)
 
 
 def costs(budget: int) -> Array:
     """Return the costs (GRID,) at which the lowest ‖g‖² so far is kept."""
     return np.geomspace(1.0, budget, GRID)
+
+
+def nothing(theta: Array) -> tuple[Array, Array]:
+    """Return NaN for the loss (...) and its gradient (..., n) at theta."""
+    return np.full(theta.shape[:-1], np.nan), np.full(theta.shape, np.nan)
 
 
 class Meter:
@@ -224,7 +195,7 @@ class Meter:
     def value_and_gradient(self, theta: Array) -> tuple[Array, Array]:
         """Return the loss (...) and its gradient (..., n) at theta (..., n)."""
         if not self.pay(1.0):
-            return np.full(theta.shape[:-1], np.nan), np.full(theta.shape, np.nan)
+            return nothing(theta)
         value, gradient = self._objective.value_and_gradient(theta)
         self.note(gradient)
         return value, gradient
@@ -232,10 +203,10 @@ class Meter:
     def linearize(self, theta: Array) -> MeteredPoint:
         """Return the loss at theta (..., n)."""
         if not self.pay(1.0):
-            return MeteredPoint(self, None, theta)
+            return MeteredPoint(self, None, *nothing(theta))
         point = self._objective.linearize(theta)
         self.note(point.gradient)
-        return MeteredPoint(self, point, theta)
+        return MeteredPoint(self, point, point.value, point.gradient)
 
     def note(self, gradient: Array) -> None:
         """Keep the squared norm of a gradient if it is the lowest so far."""
@@ -244,31 +215,32 @@ class Meter:
             self.lowest.append((self.spent, self.seconds, squared))
 
 
+@dataclass(frozen=True)
 class MeteredPoint:
     """A point of a ``Meter``; NaN throughout if the budget was spent before."""
 
-    def __init__(self, meter: Meter, point: Linearization | None, theta: Array) -> None:
-        self._meter, self._point = meter, point
-        self.value = np.full(theta.shape[:-1], np.nan) if point is None else point.value
-        self.gradient = np.full(theta.shape, np.nan) if point is None else point.gradient
+    meter: Meter
+    point: Linearization | None
+    value: Array
+    gradient: Array
 
     def hvp(self, v: Array) -> Array:
         """Return H·v, shape (..., n)."""
-        if self._point is None or not self._meter.pay(1.0):
+        if self.point is None or not self.meter.pay(1.0):
             return np.full(v.shape, np.nan)
-        return self._point.hvp(v)
+        return self.point.hvp(v)
 
     def hessian(self) -> Array:
         """Return the dense Hessian (..., n, n)."""
-        if self._point is None or not self._meter.pay(self._meter.hessian_cost):
+        if self.point is None or not self.meter.pay(self.meter.hessian_cost):
             return np.full((*self.gradient.shape, self.gradient.shape[-1]), np.nan)
-        return self._point.hessian()
+        return self.point.hessian()
 
 
 def search(
     finder: Callable[..., Trace], objective: NetworkObjective, start: Array, budget: int
-) -> dict[str, Array]:
-    """Return the arrays of ``RUN_DIMS`` of one run.
+) -> Arrays:
+    """Return what is stored of one run.
 
     Parameters
     ----------
@@ -290,12 +262,13 @@ def search(
     seconds, spent = meter.seconds, meter.spent
     cost, when, lowest = np.array(meter.lowest).T
     known = np.searchsorted(cost, costs(budget), side="right") - 1
-    reached = [np.flatnonzero(lowest < cutoff)[:1] for cutoff in CUTOFFS]
+    below = np.searchsorted(-lowest, np.negative(CUTOFFS), side="right")
     # what a finder made of the NaN that it met says nothing
     reason = FinderStopReason.MAX_ITERATIONS if spent >= budget else trace.stop_reason
     fall, pace, step = late(
         trace.squared_gradient_norm, trace.step_size, np.asarray(trace.iterations)
     )
+    found, eigenvalues, parts = look_at(objective, trace.theta[None], RTOL)
     return {
         "products": np.array(spent),
         "seconds": np.array(seconds),
@@ -305,26 +278,11 @@ def search(
         "start": trace.squared_gradient_norm[0],
         "lowest": lowest[-1],
         "lowest_by_cost": rounded(lowest[np.maximum(known, 0)]),
-        "cutoff_cost": np.array([cost[k[0]] if len(k) else np.nan for k in reached]),
-        "cutoff_seconds": np.array([when[k[0]] if len(k) else np.nan for k in reached]),
+        "cutoff_cost": np.append(cost, np.nan)[below],
+        "cutoff_seconds": np.append(when, np.nan)[below],
         "fall": fall,
         "pace": pace,
         "late_step": step,
-        **described(objective, trace.theta[None]),
-    }
-
-
-def described(objective: NetworkObjective, theta: Array) -> dict[str, Array]:
-    """Return loss, ‖g‖², index, r, plain ratio and gradient shares at theta (1, n)."""
-    point = objective.linearize(theta)
-    H = point.hessian()
-    eigenvalues, parts = spectrum(H, point.gradient)
-    direction = newton_direction(objective, theta, point, H, RTOL)
-    return {
-        "value": point.value[0],
-        "squared_gradient_norm": np.sum(point.gradient[0] ** 2),
-        "index": np.mean(eigenvalues[0] < -INDEX_TOLERANCE),
-        "relative_residual": direction["relative_residual"][0],
-        "residual_ratio": direction["residual_ratio"][0],
         "share": within(eigenvalues, parts, SHARES)[0],
+        **{name: found[name][0] for name in AT_END},
     }

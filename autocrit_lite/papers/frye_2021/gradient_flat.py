@@ -4,109 +4,88 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ...arrays import Array
 from ...devices import DEVICES, how_many_fit, to_numpy
 from ...finders import FRYE_2021, Trace, newton_mr
-from ...finders.hessian_operator import HessianOperator, solve, solver_options
+from ...finders.hessian_operator import HessianOperator, solve
 from ...linalg.inertia import INDEX_TOLERANCE, morse_index
 from ...linalg.residuals import residual_indices
 from ...networks.initialization import initial_theta
 from ...networks.objective import NetworkObjective
 from ...objectives import Linearization
 from ...points.classes import point_class
-from ...runner.experiment import Configuration, Experiment, Read, generators, setting
-from ...runner.results import FIRST_BITS, Results, rounded
-from ...runner.store import Record
+from ...points.cutoffs import at_cutoffs
+from ...runner.experiment import Arrays, Experiment, generators, setting
+from ...runner.results import FIRST_BITS, Results, grown, rounded
+from ...runner.store import Record, Task
 from ...training.optimizers import Momentum, train
 from ...training.sampling import uniform_in_height
+from .newton_systems import INDICES, newton_mr_options, spectrum
 
 POINTS = ("flattest", "last")
-"""The iterates of a run that are looked at closely: that of the largest r, and the last one."""
+"""The two iterates of a run that we look at closely: the one with the largest r, and the last."""
 
 CUTOFFS = (1e-8, 1e-6, 1e-4, 1e-2, np.inf)
-"""Loss and index are kept where ‖g‖² first falls below each; inf: the start. 1e-8 is that of
-Frye et al. 2021, Table 1, 1e-6 that of Pennington & Bahri 2017 (section 4.1)."""
+"""We keep loss and index where ‖g‖² first falls below each; inf is the start. 1e-8 is the cut-off
+of Frye et al. 2021, Table 1, 1e-6 that of Pennington & Bahri 2017 (section 4.1)."""
 
 SHARES = (1e-5, 1e-3)
 """How much of ‖g‖² lies in eigenspaces with |λ| below each; the first is the index's tolerance."""
 
-HISTORIES = (
-    "value",
-    "squared_gradient_norm",
-    "relative_residual",
-    "relative_cokernel_residual",
-    "residual_ratio",
-    "step_size",
-    "solver_iterations",
-    "solver_stop_reason",
-)
 EXACT = ("step_size", "solver_iterations", "solver_stop_reason")
-"""Those that take few values, and so little space as they are; the others are ``rounded``."""
+"""Histories with few different values: they compress well as they are."""
 
-DIRECTION = (
-    "relative_residual",
-    "relative_cokernel_residual",
-    "residual_ratio",
-    "relative_residual_frobenius",
-    "relative_cokernel_residual_frobenius",
-    "solver_iterations",
-    "solver_stop_reason",
-)
-"""What is kept of the Newton direction at each of ``POINTS``."""
+HISTORIES = ("value", "squared_gradient_norm", *INDICES[:3], *EXACT)
+"""What we keep of every iterate, ``rounded`` but for ``EXACT``."""
 
-RUN_DIMS: dict[str, tuple[str, ...]] = {
+DIRECTION = (*INDICES, "solver_iterations", "solver_stop_reason")
+"""What we keep of the Newton direction at each of ``POINTS``."""
+
+AT_POINTS = ("value", "squared_gradient_norm", "iteration", "index", "class", *DIRECTION)
+
+DIMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(HISTORIES, ("iteration",)),
-    "iterations": (),
-    "stop_reason": (),
-    "products": (),
+    **{f"point_{name}": ("point",) for name in AT_POINTS},
+    **dict.fromkeys(("cutoff_iteration", "cutoff_loss", "cutoff_index"), ("cutoff",)),
     "theta_first": ("early", "parameter"),
     "theta_point": ("point", "parameter"),
-    "point_value": ("point",),
-    "point_squared_gradient_norm": ("point",),
-    "point_iteration": ("point",),
-    "point_index": ("point",),
-    "point_class": ("point",),
-    **{f"point_{name}": ("point",) for name in DIRECTION},
     "eigenvalues": ("point", "parameter"),
     "gradient_share": ("point", "share"),
-    "cutoff_iteration": ("cutoff",),
-    "cutoff_loss": ("cutoff",),
-    "cutoff_index": ("cutoff",),
-}
-"""The arrays of a search, each with the dimension "run" first."""
-
-TRAINED_DIMS: dict[str, tuple[str, ...]] = {
     "theta_start": ("run", "parameter"),
     "theta_trained": ("trajectory", "parameter"),
     "train_epoch": ("epoch",),
     "train_loss": ("trajectory", "epoch"),
     "train_squared_gradient_norm": ("trajectory", "epoch"),
+    "accuracy": ("trajectory",),
+    "correct": ("trajectory",),
 }
+"""The dimensions of a training's arrays, and those of a search's beyond that of its runs."""
 
 EPOCHS_KEPT = 200
-"""Epochs whose loss and ‖g‖² are stored, at most: evenly spaced on a log scale."""
+"""We store loss and ‖g‖² of at most so many epochs, evenly spaced on a log scale."""
+
+
+Finder = Callable[[NetworkObjective, Array, int, float], Trace]
+
+
+def as_published(
+    objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
+) -> Trace:
+    """Return what Newton-MR of Frye et al. 2021, A.2, does from ``starts`` (runs, n)."""
+    return newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
 
 
 @dataclass(frozen=True)
 class GradientFlat(Experiment):
-    """Newton-MR from points of training trajectories, with all that tells flatness.
+    """Newton-MR from points of training trajectories, and how flat its iterates are.
 
-    A subclass says on which loss (``objective``), and changes the settings that differ.
-    """
-
-    coordinates: ClassVar[dict[str, Sequence[Any]]] = {
-        "point": POINTS,
-        "cutoff": CUTOFFS,
-        "share": SHARES,
-    }
-    search_settings: ClassVar[tuple[str, ...]] = ("max_iterations", "rtol", "batch", "device")
-    """The settings that do not matter to the data, the training and the starts.
-
-    Training runs on the CPU in any case, so that the starts are the same to the last bit.
+    A subclass names the loss (``objective``) and changes the settings that differ. Training runs on
+    the CPU in any case, so that the starts are the same to the last bit.
     """
 
     n_samples: int = setting(10_000, "Frye et al. 2021, A.1.1", at_least=2)
@@ -130,58 +109,114 @@ class GradientFlat(Experiment):
         choices=DEVICES,
     )
 
-    @classmethod
-    def objective(cls, training: Configuration) -> NetworkObjective:
-        """Return the loss of a training's network on its data."""
+    def objective(self) -> NetworkObjective:
+        """Return the loss of the network on its data."""
         raise NotImplementedError
 
-    @classmethod
-    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
-        """Return what else is told of the data and of trained networks ``theta`` (T, n)."""
+    def about_training(self, theta: Array) -> Arrays:
+        """Return what else to store of the data and of trained networks ``theta`` (T, n)."""
         return {}
 
-    described_dims: ClassVar[dict[str, tuple[str, ...]]] = {}
-    """The dimensions of the arrays that ``describe_training`` returns."""
+    @property
+    def training(self) -> dict[str, Any]:
+        """The settings that decide data, trajectories and starts."""
+        of_searches = ("profile", "max_iterations", "rtol", "batch", "device")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in of_searches}
 
-    def trainings(self) -> list[dict[str, Any]]:
-        """Return what decides data, trajectories and starts: one configuration for each network."""
-        left_out = ("profile", *self.search_settings)
-        names = [f.name for f in fields(self) if f.name not in left_out]
-        return [{"stage": "train", **{name: getattr(self, name) for name in names}}]
-
-    def stages(self) -> list[list[dict[str, Any]]]:
-        """Return the trainings, then batches of searches from the starts of each."""
+    def stages(self) -> list[list[Task]]:
+        """Return the training, then batches of searches from its starts."""
+        train = self.task(self.train_and_sample, stage="train", **self.training)
         options: dict[str, Any] = {"max_iterations": self.max_iterations, "rtol": self.rtol}
         runs = self.trajectories * self.starts
         batch = self.batch
-        if self.device != "cpu":  # what the archive holds was named before there was a choice
+        if self.device != "cpu":  # the archive's tasks were named before there was a choice
             options["device"], batch = self.device, runs
-        trainings = self.trainings()
-        searches = [
-            {"stage": "find", "train": training, "runs": [k, min(k + batch, runs)], **options}
-            for training in trainings
-            for k in range(0, runs, batch)
-        ]
-        return [trainings, searches]
+        searches = []
+        for first in range(0, runs, batch):
+            own = (first, min(first + batch, runs))
+            compute, configuration = partial(self.search, own), train.configuration
+            searches.append(
+                self.task(compute, train, stage="find", train=configuration, runs=own, **options)
+            )
+        return [[train], searches]
 
-    @classmethod
-    def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train, or search from some of the starts."""
-        if configuration["stage"] == "train":
-            trained = train_and_sample(cls.objective(configuration), configuration)
-            return trained | cls.describe_training(configuration, trained["theta_trained"])
-        starts = read(configuration["train"])["theta_start"][slice(*configuration["runs"])]
-        objective = cls.objective(configuration["train"])
-        parts, options = [starts], (configuration["max_iterations"], configuration["rtol"])
-        if "device" in configuration:
-            objective = objective.to_device(configuration["device"])
-            at_once = how_many_fit(run_bytes(objective, configuration["max_iterations"]))
+    def train_and_sample(self, scheme: str = "unit_rows") -> Arrays:
+        """Train all trajectories, and sample starts from each uniformly in height.
+
+        ``scheme`` draws the initial weights. The paper does not state its own; the default is that
+        of its authors' code.
+        """
+        objective, T = self.objective(), self.trajectories
+        rngs = generators(self.seed, (1,), 2 * T)
+        theta0 = np.stack([initial_theta(objective.net, scheme, rng) for rng in rngs[:T]])
+        rule = Momentum(self.learning_rate, self.momentum)
+        trained = train(objective, theta0, rule, self.epochs)
+        runs = [trained.run(t) for t in range(T)]
+        starts = [
+            run.theta[uniform_in_height(run, self.starts, rng)]
+            for run, rng in zip(runs, rngs[T:], strict=True)
+        ]
+        wanted = np.geomspace(1, trained.iteration[-1] + 1, EPOCHS_KEPT).astype(np.int64) - 1
+        kept = np.unique(np.searchsorted(trained.iteration, wanted))
+        gradients = [objective.value_and_gradient(trained.theta[:, k, :])[1] for k in kept]
+        norms = [np.sum(g**2, axis=-1) for g in gradients]
+        return {
+            "theta_start": np.concatenate(starts),
+            "theta_trained": trained.final,
+            "train_epoch": trained.iteration[kept],
+            "train_loss": trained.kept_value[:, kept],
+            "train_squared_gradient_norm": np.stack(norms, axis=1),
+            **self.about_training(trained.final),
+        }
+
+    def train_for_starts(self, scheme: str = "unit_rows") -> Arrays:
+        """Train, and keep the starts alone."""
+        return {"theta_start": self.train_and_sample(scheme)["theta_start"]}
+
+    def search(self, runs: tuple[int, int], trained: Arrays) -> Arrays:
+        """Search from the starts ``runs[0]`` to ``runs[1]`` − 1, on the device."""
+        starts = trained["theta_start"][slice(*runs)]
+        objective, parts = self.objective(), [starts]
+        if self.device != "cpu":
+            objective = objective.to_device(self.device)
+            at_once = how_many_fit(run_bytes(objective, self.max_iterations))
             parts = np.array_split(starts, -(-len(starts) // at_once))
-        found = [search(objective, part, *options) for part in parts]
+        found = [self.search_from(objective, part) for part in parts]
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
+    def search_from(
+        self, objective: NetworkObjective, starts: Array, finder: Finder = as_published
+    ) -> Arrays:
+        """Search from ``starts`` (runs, n), and look at what is found.
+
+        The objective says where this runs. What goes in and comes out is NumPy's.
+        """
+        found = finder(objective, objective.asarray(starts), self.max_iterations, self.rtol)
+        trace, runs = to_numpy(found), np.arange(len(starts))
+        assert trace.thetas is not None
+        last = np.asarray(trace.iterations)
+        # a run that could not begin has no direction: its start is also its flattest iterate
+        r = np.nan_to_num(trace.relative_residual, nan=-1.0)
+        iteration = np.stack([np.argmax(r, axis=1), last], axis=1)
+        theta = trace.thetas[runs[:, None], iteration]
+        points = [describe(objective, theta[:, k], self.rtol) for k in range(len(POINTS))]
+        histories = {name: getattr(trace, name) for name in HISTORIES}
+        kept = {name: x if name in EXACT else rounded(x) for name, x in histories.items()}
+        shape = (len(runs), self.max_iterations + 1)
+        return {
+            **{name: grown(x, shape) for name, x in kept.items()},
+            "iterations": last,
+            "stop_reason": np.asarray(trace.stop_reason),
+            "products": trace.products[runs, last],
+            "theta_first": rounded(trace.theta_first, FIRST_BITS),
+            "theta_point": theta,
+            "point_iteration": iteration,
+            **{name: np.stack([point[name] for point in points], axis=1) for name in points[0]},
+            **at_cutoffs(trace, CUTOFFS, partial(loss_and_index, objective)),
+        }
+
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return the starts of a training; of a search, loss and index where it begins.
 
         No iterate: a direction that takes hundreds of solver iterations hangs on rounding. With
@@ -193,7 +228,7 @@ class GradientFlat(Experiment):
         return {name: arrays[name][:, start] for name in ("cutoff_loss", "cutoff_index")}
 
     @staticmethod
-    def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
+    def distributions(arrays: Arrays) -> Arrays:
         """Return log₁₀ ‖g‖² at the end of the runs."""
         if "point_squared_gradient_norm" not in arrays:
             return {}
@@ -201,48 +236,15 @@ class GradientFlat(Experiment):
         return {"end": np.log10(np.maximum(last, 1e-40))}
 
     def gather(self, records: Sequence[Record]) -> Results:
-        """Return the arrays of all runs (``RUN_DIMS``) and of the training (``TRAINED_DIMS``)."""
-        trained, searches = records[0].arrays, [record.arrays for record in records[1:]]
-        dims = {name: ("run", *own) for name, own in RUN_DIMS.items()}
-        arrays = {name: np.concatenate([found[name] for found in searches]) for name in dims}
-        return Results(
-            arrays | trained, dims | TRAINED_DIMS | self.described_dims, self.coordinates
-        )
-
-
-def train_and_sample(
-    objective: NetworkObjective, training: Configuration, scheme: str = "unit_rows"
-) -> dict[str, Array]:
-    """Return what training passed through, and the starts sampled uniformly in height from it.
-
-    ``scheme`` is that of the initial weights; the paper does not state its own, the default is that
-    of its authors' code.
-    """
-    T, S = training["trajectories"], training["starts"]
-    rngs = generators(training["seed"], (1,), 2 * T)
-    theta0 = np.stack([initial_theta(objective.net, scheme, rng) for rng in rngs[:T]])
-    rule = Momentum(training["learning_rate"], training["momentum"])
-    trained = train(objective, theta0, rule, training["epochs"])
-    starts = np.empty((T, S, theta0.shape[1]))
-    for t, rng in enumerate(rngs[T:]):
-        run = trained.run(t)
-        starts[t] = run.theta[uniform_in_height(run, S, rng)]
-    wanted = np.geomspace(1, trained.iteration[-1] + 1, EPOCHS_KEPT).astype(np.int64) - 1
-    kept = np.unique(np.searchsorted(trained.iteration, wanted))
-    norms = [
-        np.sum(objective.value_and_gradient(trained.theta[:, k, :])[1] ** 2, axis=-1) for k in kept
-    ]
-    return {
-        "theta_start": starts.reshape(T * S, -1),
-        "theta_trained": trained.final,
-        "train_epoch": trained.iteration[kept],
-        "train_loss": trained.kept_value[:, kept],
-        "train_squared_gradient_norm": np.stack(norms, axis=1),
-    }
+        """Return the arrays of the training and of all runs."""
+        trained, *searches = (record.arrays for record in records)
+        runs = Results.joined([Results.of(found, DIMS, "run") for found in searches])
+        labels = {"point": POINTS, "cutoff": CUTOFFS, "share": SHARES}
+        return runs | Results.of(trained, DIMS) | Results({}, {}, labels)
 
 
 def run_bytes(objective: NetworkObjective, max_iterations: int) -> int:
-    """Return how much memory a run of ``search`` takes, about.
+    """Return about how much memory one run of a search takes.
 
     Two linearised points, the old one and the new; the dense Hessian, what it is made of, and a
     copy of it for the solver's last systems, 2.5 n² numbers; all iterates.
@@ -251,120 +253,56 @@ def run_bytes(objective: NetworkObjective, max_iterations: int) -> int:
     return 2 * objective.point_bytes + 8 * (5 * n**2 // 2 + (max_iterations + 1) * n)
 
 
-def as_published(
-    objective: NetworkObjective, starts: Array, max_iterations: int, rtol: float
-) -> Trace:
-    """Return what Newton-MR of Frye et al. 2021, A.2, does from ``starts`` (runs, n)."""
-    return newton_mr(objective, starts, max_iterations, rtol, record_theta=True, **FRYE_2021)
+def loss_and_index(objective: NetworkObjective, theta: Array) -> tuple[Array, Array]:
+    """Return loss and index at points theta (runs, n)."""
+    point = objective.linearize(objective.asarray(theta))
+    return to_numpy(point.value), morse_index(to_numpy(point.hessian()))
 
 
-def search(
-    objective: NetworkObjective,
-    starts: Array,
-    max_iterations: int,
-    rtol: float,
-    finder: Callable[[NetworkObjective, Array, int, float], Trace] = as_published,
-) -> dict[str, Array]:
-    """Run Newton-MR from ``starts`` (runs, n) and return the arrays of ``RUN_DIMS``.
+def look_at(objective: NetworkObjective, theta: Array, rtol: float) -> tuple[Arrays, Array, Array]:
+    """Return what points theta (runs, n) are, and their ``spectrum``.
 
-    The objective says where: all that goes in and comes out is NumPy's. Hessians at the points that
-    are described are brought back to be decomposed.
+    That is loss, ‖g‖², index, class, and the Newton direction's ``DIRECTION``, each (runs,).
     """
-    trace = to_numpy(finder(objective, objective.asarray(starts), max_iterations, rtol))
-    runs = np.arange(len(starts))
-    last = np.asarray(trace.iterations)
-    # no direction at all where a run could not begin: its start is also its flattest iterate
-    r = np.nan_to_num(trace.relative_residual, nan=-1.0)
-    iteration = np.stack([np.argmax(r, axis=1), last], axis=1)
-    assert trace.thetas is not None
-    theta = trace.thetas[runs[:, None], iteration]
-    described = [describe(objective, theta[:, k], rtol) for k in range(len(POINTS))]
-    at_points = {name: np.stack([d[name] for d in described], axis=1) for name in described[0]}
-    histories = {name: getattr(trace, name) for name in HISTORIES}
-    return {
-        **{
-            name: padded(x if name in EXACT else rounded(x), max_iterations + 1)
-            for name, x in histories.items()
-        },
-        "iterations": last,
-        "stop_reason": np.asarray(trace.stop_reason),
-        "products": trace.products[runs, last],
-        "theta_first": rounded(trace.theta_first, FIRST_BITS),
-        "theta_point": theta,
-        "point_iteration": iteration,
-        **at_points,
-        **at_cutoffs(objective, trace),
-    }
-
-
-def describe(objective: NetworkObjective, theta: Array, rtol: float) -> dict[str, Array]:
-    """Return loss, gradient, spectrum, Newton direction and class of points theta (runs, n)."""
     theta = objective.asarray(theta)
     point = objective.linearize(theta)
-    g = to_numpy(point.gradient)
+    g, H = to_numpy(point.gradient), to_numpy(point.hessian())
     squared_norm = np.sum(g**2, axis=-1)
-    H = to_numpy(point.hessian())
-    eigenvalues, Q = np.linalg.eigh(H)
-    parts = np.einsum("rij,ri->rj", Q, g) ** 2
-    shares = [np.sum(np.where(np.abs(eigenvalues) < cut, parts, 0.0), axis=-1) for cut in SHARES]
-    scale = np.where(squared_norm > 0.0, squared_norm, np.nan)
+    eigenvalues, parts = spectrum(H, g)
     direction = newton_direction(objective, theta, point, H, rtol)
+    r, r_H = direction["relative_residual"], direction["relative_cokernel_residual"]
+    found = {
+        "value": to_numpy(point.value),
+        "squared_gradient_norm": squared_norm,
+        "index": np.mean(eigenvalues < -INDEX_TOLERANCE, axis=-1),
+        "class": point_class(squared_norm, r, r_H),
+        **direction,
+    }
+    return found, eigenvalues, parts
+
+
+def describe(objective: NetworkObjective, theta: Array, rtol: float) -> Arrays:
+    """Return what is stored of points theta (runs, n)."""
+    found, eigenvalues, parts = look_at(objective, theta, rtol)
+    below = [np.where(np.abs(eigenvalues) < cut, parts**2, 0.0).sum(axis=-1) for cut in SHARES]
+    whole = found["squared_gradient_norm"]
     return {
-        "point_value": to_numpy(point.value),
-        "point_squared_gradient_norm": squared_norm,
-        "point_index": np.mean(eigenvalues < -INDEX_TOLERANCE, axis=-1),
-        "point_class": point_class(
-            squared_norm, direction["relative_residual"], direction["relative_cokernel_residual"]
-        ),
-        **{f"point_{name}": x for name, x in direction.items()},
+        **{f"point_{name}": x for name, x in found.items()},
         "eigenvalues": rounded(eigenvalues),
-        "gradient_share": np.stack(shares, axis=-1) / scale[:, None],
+        "gradient_share": np.stack(below, axis=-1) / np.where(whole > 0.0, whole, np.nan)[:, None],
     }
 
 
 def newton_direction(
     objective: NetworkObjective, theta: Array, point: Linearization, H: Array, rtol: float
-) -> dict[str, Array]:
-    """Return the arrays of ``DIRECTION`` (runs,): of the one that Newton-MR takes at theta.
+) -> Arrays:
+    """Return the arrays of ``DIRECTION`` (runs,) for the direction that Newton-MR takes at theta.
 
-    ``theta`` and ``point`` are where the objective is, the Hessians H (runs, n, n) NumPy's.
+    ``theta`` and ``point`` are where the objective is, the Hessians H (runs, n, n) are NumPy's.
     """
-    options = solver_options(rtol, None, np.inf, np.inf, 1e7)  # the defaults of newton_mr
-    found = to_numpy(solve(HessianOperator(objective, theta, point), -point.gradient, options))
-    by_frobenius = residual_indices(H, to_numpy(point.gradient), found.x)
-    return {
-        "relative_residual": found.relative_residual,
-        "relative_cokernel_residual": found.relative_cokernel_residual,
-        "residual_ratio": by_frobenius.residual_ratio,
-        "relative_residual_frobenius": by_frobenius.relative_residual,
-        "relative_cokernel_residual_frobenius": by_frobenius.relative_cokernel_residual,
-        "solver_iterations": found.iterations,
-        "solver_stop_reason": found.stop_reason,
-    }
-
-
-def at_cutoffs(objective: NetworkObjective, trace: Trace) -> dict[str, Array]:
-    """Return iteration, loss and index where ‖g‖² first falls below each cut-off, (runs, cutoffs).
-
-    NaN where it never does.
-    """
-    assert trace.thetas is not None
-    iteration, loss, index = (np.full((len(trace.theta), len(CUTOFFS)), np.nan) for _ in range(3))
-    for column, cutoff in enumerate(CUTOFFS):
-        below = trace.squared_gradient_norm < cutoff
-        runs = np.flatnonzero(below.any(axis=1))
-        if not len(runs):
-            continue
-        first = below[runs].argmax(axis=1)
-        point = objective.linearize(objective.asarray(trace.thetas[runs, first]))
-        iteration[runs, column] = first
-        loss[runs, column] = to_numpy(point.value)
-        index[runs, column] = morse_index(to_numpy(point.hessian()))
-    return {"cutoff_iteration": iteration, "cutoff_loss": loss, "cutoff_index": index}
-
-
-def padded(history: Array, length: int) -> Array:
-    """Return a history (runs, K) made ``length`` long with NaN."""
-    grown = np.full((len(history), length), np.nan)
-    grown[:, : history.shape[1]] = history
-    return grown
+    b = -point.gradient
+    found = to_numpy(solve(HessianOperator(objective, theta, point), b, newton_mr_options(rtol)))
+    r, r_H, ratio = residual_indices(H, to_numpy(point.gradient), found.x)
+    by_solver = found.relative_residual, found.relative_cokernel_residual
+    kept = (*by_solver, ratio, r, r_H, found.iterations, found.stop_reason)
+    return dict(zip(DIRECTION, kept, strict=True))

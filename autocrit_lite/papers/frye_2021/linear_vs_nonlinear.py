@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ...arrays import Array
+from ...checks import different
 from ...datasets.gaussian import gaussian
 from ...ground_truth.linear_autoencoder import critical_points
 from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
-from ...runner.experiment import Configuration, generators, setting
+from ...runner.experiment import generators, setting, taken_from
 from ...runner.results import Measured, Results
-from ...runner.store import Record, Store
+from ...runner.store import Record, Store, Task
 from .claims import figure_1
 from .gradient_flat import GradientFlat
 
@@ -24,6 +24,20 @@ NETWORKS = {
     "nonlinear": MLP((16, 16, 4, 16), "swish", bias=False),
 }
 """By name (Frye et al. 2021, A.1.2)."""
+
+
+@dataclass(frozen=True)
+class OneNetwork(GradientFlat):
+    """Newton-MR on one of the networks."""
+
+    name: ClassVar[str] = "linear_vs_nonlinear"
+
+    network: str = setting("nonlinear", "Frye et al. 2021, A.1.2", choices=tuple(NETWORKS))
+
+    def objective(self) -> NetworkObjective:
+        """Return the mean squared error of reconstructing the Gaussian data."""
+        X = data(self.seed, self.n_samples)
+        return NetworkObjective(NETWORKS[self.network], X, X, loss="mse", l2=self.l2)
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,6 @@ class LinearVsNonlinear(GradientFlat):
         "max_iterations": 150,
         "batch": 2,
     }
-    search_settings: ClassVar[tuple[str, ...]] = (*GradientFlat.search_settings, "networks")
 
     networks: tuple[str, ...] = setting(
         tuple(NETWORKS), "Frye et al. 2021, A.1.2", choices=tuple(NETWORKS)
@@ -65,40 +78,34 @@ class LinearVsNonlinear(GradientFlat):
 
     def check(self) -> None:
         """Raise a ValueError if there is no network or one twice."""
-        if not self.networks or len(set(self.networks)) < len(self.networks):
-            raise ValueError(f"networks must be one or more different names, not {self.networks}")
+        different("networks", self.networks)
 
-    def trainings(self) -> list[dict[str, Any]]:
-        """Return the configuration of each network's training; the linear one has no penalty."""
-        (shared,) = super().trainings()
-        return [
-            {**shared, "network": network, "l2": 0.0 if network == "linear" else self.l2}
-            for network in self.networks
-        ]
+    def study(self, network: str) -> OneNetwork:
+        """Return the study of one network; the linear one has no penalty."""
+        l2 = 0.0 if network == "linear" else self.l2
+        return taken_from(self, OneNetwork, network=network, l2=l2)
 
-    @classmethod
-    def objective(cls, training: Configuration) -> NetworkObjective:
-        """Return the mean squared error of reconstructing the Gaussian data."""
-        X = data(training["seed"], training["n_samples"])
-        return NetworkObjective(NETWORKS[training["network"]], X, X, loss="mse", l2=training["l2"])
+    def stages(self) -> list[list[Task]]:
+        """Return the trainings of all networks, then batches of searches."""
+        each = [self.study(name).stages() for name in self.networks]
+        return [list(chain(*stage)) for stage in zip(*each, strict=True)]
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimension network first; the linear one's true points.
 
         Parameters and eigenvalues that a network does not have are NaN.
         """
-        count = len(self.networks)
-        parts = []
-        for trained in records[:count]:
-            own = [r for r in records[count:] if r.configuration["train"] == trained.configuration]
-            parts.append(super().gather([trained, *own]))
-        arrays = {name: _stacked([part[name] for part in parts]) for name in parts[0].arrays}
-        dims = {name: ("network", *parts[0].dims[name]) for name in arrays}
+        count, parts = len(self.networks), []
+        searches = (len(records) - count) // count
+        for k, name in enumerate(self.networks):
+            first = count + k * searches
+            own = [records[k], *records[first : first + searches]]
+            parts.append(self.study(name).gather(own))
         X = data(self.seed, self.n_samples)
         true = critical_points(X.T @ X / len(X), NETWORKS["linear"].layers[1])
-        arrays |= {"true_loss": true.loss, "true_index": true.index}
-        dims |= {"true_loss": ("true_point",), "true_index": ("true_point",)}
-        return Results(arrays, dims, {**self.coordinates, "network": self.networks})
+        points = {"true_loss": true.loss, "true_index": true.index}
+        dims = dict.fromkeys(points, ("true_point",))
+        return Results.stacked(parts, network=self.networks) | Results(points, dims)
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on Fig. 1, if both networks are there."""
@@ -112,14 +119,3 @@ def data(seed: int, n_samples: int) -> Array:
     """Return the Gaussian data (n_samples, 16) that a seed gives."""
     (rng,) = generators(seed, (0,), 1)
     return gaussian(rng, n_samples)
-
-
-def _stacked(parts: list[Array]) -> Array:
-    """Return arrays on a new first axis, each filled up with NaN to the size of the largest."""
-    shape = np.max([part.shape for part in parts], axis=0)
-    if all(part.shape == tuple(shape) for part in parts):
-        return np.stack(parts)
-    grown = np.full((len(parts), *shape), np.nan)
-    for whole, part in zip(grown, parts, strict=True):
-        whole[tuple(slice(length) for length in part.shape)] = part
-    return grown

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ...arrays import Array
-from ...datasets.digits import SCALINGS, small_digits, z_score
-from ...datasets.own import load_data_file
-from ...runner.experiment import Configuration, MissingResultsError, setting
+from ...runner.experiment import Arrays, MissingResultsError, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Store
-from .claims import figure_3
-from .claims_variants import other_finders, other_settings
-from .own_network import OwnNetwork
+from .claims import figure_3, other_finders, other_settings
+from .own_network import OnDigits
 
 
 @dataclass(frozen=True)
-class MnistAutoencoder(OwnNetwork):
+class MnistAutoencoder(OnDigits):
     """Newton-MR on the 16-8-16-16 autoencoder with swish units and biases.
 
     A ``data_file`` holds X (N, inputs).
     """
 
     name: ClassVar[str] = "mnist_autoencoder"
-    quick: ClassVar[dict[str, Any]] = {
-        "n_samples": 1000,
-        "trajectories": 2,
-        "starts": 4,
-        "max_iterations": 100,
-        "batch": 1,
-    }
-    described_dims: ClassVar[dict[str, tuple[str, ...]]] = {"mean_loss": ()}
     loss: ClassVar[str] = "mse"
 
     layers: tuple[int, ...] = setting((16, 8, 16, 16), "Frye et al. 2021, A.1.2", at_least=1)
@@ -43,20 +32,15 @@ class MnistAutoencoder(OwnNetwork):
         "chosen by us (not stated): ‖g‖² falls to about 1e-4, the least during training in §3",
         at_least=1,
     )
-    scaling: str = setting(
-        "pixel", "chosen by us: the axis of the z-score is not stated", choices=SCALINGS
-    )
 
-    @classmethod
-    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+    def samples(self) -> tuple[Array, Array]:
         """Return the images twice: the network reconstructs them."""
-        X, _ = images(training, labelled=False)
+        X, _ = self.images(labelled=False)
         return X, X
 
-    @classmethod
-    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
-        """Return the loss of the constant output that is best: the mean image."""
-        X, _ = cls.samples(training)
+    def about_training(self, theta: Array) -> Arrays:
+        """Return the loss of the best constant output, the mean image."""
+        X, _ = self.samples()
         return {"mean_loss": np.mean((X - X.mean(axis=0)) ** 2)}
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
@@ -81,15 +65,3 @@ class MnistAutoencoder(OwnNetwork):
         for id, text in (item for texts in more for item in texts.items()):
             found[id] = replace(found[id], why=f"{found[id].why}; {text}")
         return found
-
-
-def images(training: Configuration, labelled: bool) -> tuple[Array, Array]:
-    """Return the z-scored images (N, pixels) of Figs 3 and 4 and their labels, or a reader's own.
-
-    Of a ``data_file`` the first ``n_samples`` rows are taken, or all if they are fewer.
-    """
-    scaling, n_samples = training["scaling"], training["n_samples"]
-    if "data_file" not in training:
-        return small_digits(scaling, n_samples)
-    X, labels = load_data_file(training["data_file"], training["sha256"], labelled)
-    return z_score(X[:n_samples], scaling), labels[:n_samples]

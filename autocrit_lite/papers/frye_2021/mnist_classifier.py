@@ -4,43 +4,30 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ...arrays import Array
-from ...datasets.digits import SCALINGS
 from ...finders import newton_mr
 from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
-from ...runner.experiment import Configuration, MissingResultsError, setting
+from ...runner.experiment import Arrays, MissingResultsError, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Store
 from .claims import figure_4
-from .mnist_autoencoder import MnistAutoencoder, images
-from .own_network import OwnNetwork
+from .mnist_autoencoder import MnistAutoencoder
+from .own_network import OnDigits
 
 
 @dataclass(frozen=True)
-class MnistClassifier(OwnNetwork):
+class MnistClassifier(OnDigits):
     """Newton-MR on the 16-12-8-10 classifier with swish units, biases and an ℓ2 penalty.
 
     A ``data_file`` holds X (N, inputs) and labels y (N,).
     """
 
     name: ClassVar[str] = "mnist_classifier"
-    quick: ClassVar[dict[str, Any]] = {
-        "n_samples": 1000,
-        "trajectories": 2,
-        "starts": 4,
-        "max_iterations": 100,
-        "batch": 1,
-    }
-    described_dims: ClassVar[dict[str, tuple[str, ...]]] = {
-        "accuracy": ("trajectory",),
-        "logistic_accuracy": (),
-        "n_labels": (),
-    }
     loss: ClassVar[str] = "cross_entropy"
 
     layers: tuple[int, ...] = setting((16, 12, 8, 10), "Frye et al. 2021, A.1.2", at_least=1)
@@ -55,21 +42,16 @@ class MnistClassifier(OwnNetwork):
         "chosen by us (not stated): adds 2λ/n = 5e-6 to all eigenvalues, below the index's 1e-5",
         at_least=0.0,
     )
-    scaling: str = setting(
-        "pixel", "chosen by us: the axis of the z-score is not stated", choices=SCALINGS
-    )
 
-    @classmethod
-    def samples(cls, training: Configuration) -> tuple[Array, Array]:
+    def samples(self) -> tuple[Array, Array]:
         """Return the images and what they show."""
-        return images(training, labelled=True)
+        return self.images(labelled=True)
 
-    @classmethod
-    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
+    def about_training(self, theta: Array) -> Arrays:
         """Return the shares of images that the networks and logistic regression get right."""
-        X, labels = cls.samples(training)
+        X, labels = self.samples()
         return {
-            "accuracy": accuracy(cls.network(training), theta, X, labels),
+            "accuracy": accuracy(self.network, theta, X, labels),
             "logistic_accuracy": logistic_accuracy(X, labels),
             "n_labels": np.array(len(labels)),
         }

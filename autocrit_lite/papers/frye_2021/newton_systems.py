@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -56,6 +57,11 @@ class Diagonal:
     def take(self, rows: Array) -> Diagonal:
         """Return the operator of the rows (k,) alone."""
         return Diagonal(self.eigenvalues[rows])
+
+
+def newton_mr_options(rtol: float) -> dict[str, Any]:
+    """Return the options with which ``newton_mr`` by default calls the solver."""
+    return solver_options(rtol, None, maxxnorm=np.inf, acondlim=np.inf, trancond=1e7)
 
 
 def spectrum(hessian: Array, gradient: Array) -> tuple[Array, Array]:
@@ -117,23 +123,18 @@ def resolve(hessian: Array, gradient: Array, tolerances: Sequence[float]) -> dic
     }
 
 
-def _solve(eigenvalues: Array, parts: Array, rtol: float, maxit: int) -> MinresQLPResult:
-    options = {**solver_options(rtol, None, np.inf, np.inf, 1e7), "maxit": maxit}
-    return minres_qlp(Diagonal(eigenvalues), -parts, **options)
-
-
 def _solved(eigenvalues: Array, parts: Array, rtol: float) -> dict[str, Array]:
-    found = _solve(eigenvalues, parts, rtol, parts.shape[1])
-    long = _solve(eigenvalues, parts, rtol, LONG * parts.shape[1])
-    frobenius = np.sqrt(np.sum(eigenvalues**2, axis=1))
-    by_frobenius = _indices(eigenvalues, parts, found.x, eigenvalues * found.x + parts, frobenius)
+    H, n = Diagonal(eigenvalues), parts.shape[1]
+    found, long = (
+        minres_qlp(H, -parts, **{**newton_mr_options(rtol), "maxit": maxit})
+        for maxit in (n, LONG * n)
+    )
+    residual = eigenvalues * found.x + parts
     r, ratio = _by_choice(eigenvalues, parts, found, rtol)
     return {
+        **_indices(eigenvalues, parts, found.x, residual, found.A_norm),
         "relative_residual": found.relative_residual,
         "relative_cokernel_residual": found.relative_cokernel_residual,
-        "residual_ratio": by_frobenius[2],
-        "relative_residual_frobenius": by_frobenius[0],
-        "relative_cokernel_residual_frobenius": by_frobenius[1],
         "solver_iterations": found.iterations,
         "solver_stop_reason": found.stop_reason,
         "long_relative_residual": long.relative_residual,
@@ -149,19 +150,20 @@ def _truncated(eigenvalues: Array, parts: Array, cutoff: float) -> dict[str, Arr
     largest = np.max(size, axis=1)
     dropped = size <= cutoff * largest[:, None]
     direction = np.where(dropped, 0.0, -parts / np.where(dropped, 1.0, eigenvalues))
-    residual = np.where(dropped, parts, 0.0)
-    spectral = _indices(eigenvalues, parts, direction, residual, largest)
-    norm = np.sqrt(np.sum(size**2, axis=1))
-    frobenius = _indices(eigenvalues, parts, direction, residual, norm)
-    return dict(zip(INDICES, (*spectral, *frobenius[:2]), strict=True))
+    return _indices(eigenvalues, parts, direction, np.where(dropped, parts, 0.0), largest)
 
 
 def _indices(
     eigenvalues: Array, parts: Array, direction: Array, residual: Array, norm: Array
-) -> tuple[Array, Array, Array]:
-    """Return r, r_H and the plain ratio (B,) of directions (B, n), given ‖H‖ (B,)."""
-    r, r_H = relative_residuals(norm, direction, residual, eigenvalues * residual, parts)
-    return r, r_H, np.linalg.norm(residual, axis=1) / np.linalg.norm(parts, axis=1)
+) -> dict[str, Array]:
+    """Return the ``INDICES`` (B,) of directions and their residuals (B, n), given ‖H‖ (B,)."""
+    frobenius = np.sqrt(np.sum(eigenvalues**2, axis=1))
+    by_norm, by_frobenius = (
+        relative_residuals(size, direction, residual, eigenvalues * residual, parts)
+        for size in (norm, frobenius)
+    )
+    ratio = np.linalg.norm(residual, axis=1) / np.linalg.norm(parts, axis=1)
+    return dict(zip(INDICES, (*by_norm, ratio, *by_frobenius), strict=True))
 
 
 def _by_choice(
@@ -176,10 +178,13 @@ def _by_choice(
     for row in np.flatnonzero(chosen & (rtol >= LOOSE)):
         x[row] = last_iterates(eigenvalues[row], -parts[row], int(found.iterations[row]))
     by_choice = [
-        _indices(eigenvalues, parts, x[:, k], eigenvalues * x[:, k] + parts, found.A_norm)
-        for k in range(len(CHOICES))
+        _indices(eigenvalues, parts, own, eigenvalues * own + parts, found.A_norm)
+        for own in np.moveaxis(x, 1, 0)
     ]
-    r, _, ratio = (np.stack(values, axis=1) for values in zip(*by_choice, strict=True))
+    r, ratio = (
+        np.stack([indices[name] for indices in by_choice], axis=1)
+        for name in ("relative_residual", "residual_ratio")
+    )
     return r, ratio
 
 

@@ -6,47 +6,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...arrays import Array
-from ...plotting import CRITICAL, FLAT, FOUND, LINE_WIDTH, NEITHER, STALLED, TRUE
+from ...plotting import CRITICAL, FLAT, FOUND, LINE_WIDTH, NEITHER, STALLED, TRUE, legend
 from ...points.classes import PointClass
 
-CLASS_COLORS = {
-    PointClass.CRITICAL: CRITICAL,
-    PointClass.STRICTLY_FLAT: FLAT,
-    PointClass.NEITHER: NEITHER,
-    PointClass.UNDEFINED: STALLED,
+CLASSES = {
+    PointClass.CRITICAL: ("critical", CRITICAL),
+    PointClass.STRICTLY_FLAT: ("gradient-flat", FLAT),
+    PointClass.NEITHER: ("neither", NEITHER),
+    PointClass.UNDEFINED: ("no direction", STALLED),
 }
-"""The colours of Table 1's classes; the last, for runs without a direction, is our own."""
-
+"""Names and colours of Table 1's classes; the last, for runs without a direction, is our own."""
 
 LOOSE_COLOR = "#D55E00"
 """Of points below a cut-off that is too loose: Fig. 1B's dark red."""
 
+END_COLORS = (CRITICAL, FLAT, STALLED, TRUE)
+"""Of critical, gradient-flat and stalled runs, and of those underway, in the order of their
+codes."""
+
+SERIES_COLORS = (CRITICAL, FLAT, FOUND, STALLED, NEITHER, "#56B4E9", "#D55E00")
+
 
 def class_colors(point_class: Array) -> list[str]:
     """Return the colour of each point's class (runs,)."""
-    return [CLASS_COLORS[PointClass(int(code))] for code in point_class]
+    return [CLASSES[PointClass(int(code))][1] for code in point_class]
 
 
 def class_legend(ax: Axes, point_class: Array, **options: Any) -> None:
     """Add a legend of the classes that occur, with how often."""
-    names = {
-        PointClass.CRITICAL: "critical",
-        PointClass.STRICTLY_FLAT: "gradient-flat",
-        PointClass.NEITHER: "neither",
-        PointClass.UNDEFINED: "no direction",
-    }
-    for kind, name in names.items():
-        if count := int(np.sum(point_class == kind)):
-            ax.scatter([], [], s=14, color=CLASS_COLORS[kind], label=f"{name}: {count}")
-    ax.legend(**options)
+    counts = [(*own, int(np.sum(point_class == kind))) for kind, own in CLASSES.items()]
+    legend(ax, {f"{name}: {count}": color for name, color, count in counts if count}, **options)
 
 
 def distribution(ax: Axes, values: Array, label: str, color: str, **line: Any) -> None:
-    """Draw the share of runs at or above each value of r (Frye et al. 2021, Fig. 3C).
+    """Draw the share of runs above each value of r (Frye et al. 2021, Fig. 3C).
 
     Parameters
     ----------
@@ -55,19 +53,10 @@ def distribution(ax: Axes, values: Array, label: str, color: str, **line: Any) -
         Values of r in [0, 1]; NaN is left out.
     label, color : str
     **line
-        Passed on to ``ax.step``.
+        Passed on to ``ax.plot``.
     """
-    known = np.sort(values[np.isfinite(values)])
-    share = 1.0 - np.arange(len(known)) / max(1, len(known))
-    ax.step(
-        np.concatenate([[0.0], known, [1.0]]),
-        np.concatenate([[1.0], share, [0.0]]),
-        where="pre",
-        label=label,
-        color=color,
-        **line,
-    )
-    ax.set(xlabel="$r$", ylabel="share of runs at or above", xlim=(0, 1), ylim=(0, 1.02))
+    sns.ecdfplot(values, complementary=True, ax=ax, label=label, color=color, **line)
+    ax.set(xlabel="$r$", ylabel="share of runs above", xlim=(0, 1), ylim=(0, 1.02))
 
 
 def loss_against_index(ax: Axes, index: Array, loss: Array, point_class: Array) -> None:
@@ -81,19 +70,17 @@ def gradient_share(
 ) -> None:
     """Draw how much of ‖g‖² lies in eigenspaces below a cut-off, against r."""
     ax.scatter(residual, share, s=10, c=class_colors(point_class), lw=0, alpha=0.8)
-    ax.set(
-        xlabel="$r$",
-        ylabel=rf"share of $\|g\|^2$ at $|\lambda| < 10^{{{round(np.log10(cutoff))}}}$",
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-    )
+    below = rf"$|\lambda| < 10^{{{round(np.log10(cutoff))}}}$"
+    ax.set(xlabel="$r$", ylabel=rf"share of $\|g\|^2$ at {below}")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
 
 
 def training(ax: Axes, epoch: Array, loss: Array, squared_gradient_norm: Array) -> None:
     """Draw loss and ‖∇L‖² of each trajectory (trajectories, epochs) during training."""
-    for values, color, label in ((loss, CRITICAL, "$L$"), (squared_gradient_norm, FLAT, None)):
+    norm = r"$\|\nabla L\|^2$"
+    for values, color, label in ((loss, CRITICAL, "$L$"), (squared_gradient_norm, FLAT, norm)):
         lines = ax.plot(epoch + 1, values.T, color=color, lw=0.8, alpha=0.7)
-        lines[0].set_label(label or r"$\|\nabla L\|^2$")
+        lines[0].set_label(label)
     ax.set(xscale="log", yscale="log", xlabel="epoch + 1")
     ax.legend()
 
@@ -116,11 +103,15 @@ def representatives(point_class: Array, end: Array) -> Sequence[int]:
     return found
 
 
-END_COLORS = (CRITICAL, FLAT, STALLED, TRUE)
-"""Of critical, gradient-flat and stalled runs, and of those underway, in the order of their
-codes."""
+def _bundle(ax: Axes, x: Sequence[float], runs: Array, color: str, label: str, **line: Any) -> None:
+    """Draw a thin line for each of ``runs`` (runs, G), and their median."""
+    ax.plot(x, runs.T, color=color, lw=LINE_WIDTH, alpha=0.2)
+    ax.plot(x, np.nanmedian(runs, axis=0), color=color, lw=2, label=label, **line)
 
-SERIES_COLORS = (CRITICAL, FLAT, FOUND, STALLED, NEITHER, "#56B4E9", "#D55E00")
+
+def _tolerance_axis(ax: Axes, tolerances: Sequence[float]) -> None:
+    """Make the x axis run from loose to strict."""
+    ax.set(xscale="log", xlim=(1.5 * max(tolerances), min(tolerances) / 1.5))
 
 
 def by_tolerance(
@@ -139,12 +130,8 @@ def by_tolerance(
     series : int
         Which the colour stands for.
     """
-    color = SERIES_COLORS[series]
-    ax.plot(tolerances, values.T, color=color, lw=LINE_WIDTH, alpha=0.2)
-    ax.plot(
-        tolerances, np.nanmedian(values, axis=0), color=color, lw=2, marker="o", ms=3, label=label
-    )
-    ax.set(xscale="log", xlim=(1.5 * max(tolerances), min(tolerances) / 1.5))
+    _bundle(ax, tolerances, values, SERIES_COLORS[series], label, marker="o", ms=3)
+    _tolerance_axis(ax, tolerances)
 
 
 def share_above(
@@ -163,12 +150,8 @@ def share_above(
     for k, (name, x) in enumerate(values.items()):
         above = np.mean(x > level, axis=0)
         ax.plot(tolerances, above, color=SERIES_COLORS[k], marker="o", ms=3, label=name)
-    ax.set(
-        xscale="log",
-        xlim=(1.5 * max(tolerances), min(tolerances) / 1.5),
-        ylim=(-0.02, 1.02),
-        ylabel=f"share of points above {level:g}",
-    )
+    _tolerance_axis(ax, tolerances)
+    ax.set(ylim=(-0.02, 1.02), ylabel=f"share of points above {level:g}")
 
 
 def ends_by_row(ax: Axes, rows: Sequence[str], codes: Array, names: Sequence[str]) -> None:
@@ -233,8 +216,7 @@ def lowest_by_cost(
         Dotted lines.
     """
     for (name, runs), color in zip(lowest.items(), SERIES_COLORS, strict=False):
-        ax.plot(cost, runs.T, color=color, lw=LINE_WIDTH, alpha=0.2)
-        ax.plot(cost, np.median(runs, axis=0), color=color, lw=1.8, label=name)
+        _bundle(ax, cost, runs, color, name)
     for cutoff in cutoffs:
         ax.axhline(cutoff, color=NEITHER, lw=0.8, ls=":")
     ax.set(xscale="log", yscale="log", xlabel="cost / products", ylabel=r"lowest $\|g\|^2$ so far")

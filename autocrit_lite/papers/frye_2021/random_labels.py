@@ -10,7 +10,7 @@ import numpy as np
 from ...arrays import Array
 from ...datasets.digits import principal_components, zeros_and_ones
 from ...datasets.own import load_data_file
-from ...runner.experiment import Configuration, generators, setting
+from ...runner.experiment import Arrays, generators, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Store
 from .claims import figure_5
@@ -33,10 +33,6 @@ class RandomLabels(OwnNetwork):
         "max_iterations": 60,
         "batch": 1,
     }
-    described_dims: ClassVar[dict[str, tuple[str, ...]]] = {
-        "correct": ("trajectory",),
-        "n_labels": (),
-    }
     loss: ClassVar[str] = "cross_entropy"
     bias: ClassVar[bool] = False
 
@@ -55,14 +51,13 @@ class RandomLabels(OwnNetwork):
         5e-4, "Frye et al. 2021, A.2, for Figs 3 and 4 (not stated for Fig. 5)", at_least=0.0
     )
 
-    @classmethod
-    def samples(cls, training: Configuration) -> tuple[Array, Array]:
-        """Return images (N, inputs) and shuffled labels (N,) that a training's seed gives."""
-        (rng,) = generators(training["seed"], (0,), 1)
-        n_samples, n_inputs = training["n_samples"], cls.network(training).layers[0]
-        if "data_file" not in training:
+    def samples(self) -> tuple[Array, Array]:
+        """Return images (N, inputs) and shuffled labels (N,)."""
+        (rng,) = generators(self.seed, (0,), 1)
+        n_samples, n_inputs = self.n_samples, self.layers[0]
+        if not self.data_file:
             return zeros_and_ones(rng, n_samples, n_inputs)[:2]
-        X, labels = load_data_file(training["data_file"], training["sha256"], labelled=True)
+        X, labels = load_data_file(self.data_file, self.sha256, labelled=True)
         if n_samples > len(X):
             raise ValueError(f"n_samples must be at most the {len(X)} of data_file")
         if n_inputs > X.shape[1]:
@@ -70,11 +65,10 @@ class RandomLabels(OwnNetwork):
         chosen = rng.choice(len(X), n_samples, replace=False)
         return principal_components(X[chosen], n_inputs), rng.permutation(labels[chosen])
 
-    @classmethod
-    def describe_training(cls, training: Configuration, theta: Array) -> dict[str, Array]:
+    def about_training(self, theta: Array) -> Arrays:
         """Return how many of how many labels the networks have learnt."""
-        X, labels = cls.samples(training)
-        right = np.rint(accuracy(cls.network(training), theta, X, labels) * len(labels))
+        X, labels = self.samples()
+        right = np.rint(accuracy(self.network, theta, X, labels) * len(labels))
         return {"correct": right.astype(np.int64), "n_labels": np.array(len(labels))}
 
     def check(self) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...arrays import Array
 from ...networks.initialization import SCHEMES
-from ...networks.objective import NetworkObjective
-from ...runner.experiment import Configuration, Read, setting
-from ...runner.results import Measured, Results, rounded
-from ...runner.store import Record, Store
+from ...runner.experiment import Arrays, Experiment, setting, setting_of, taken_from
+from ...runner.results import Results, rounded
+from ...runner.store import Record, Task
 from .current_iterate import newton_mr_along_current
 from .ends import EndRule, late
-from .gradient_flat import DIRECTION, POINTS, as_published, search, train_and_sample
+from .gradient_flat import DIRECTION, POINTS, as_published
 from .mnist_autoencoder import MnistAutoencoder
 from .newton_systems import CHOICES, INDICES, LEVELS, resolve, spectrum, within
 
@@ -27,42 +26,49 @@ HISTORIES = (
     "step_size",
     "solver_iterations",
 )
-"""What is kept of each iterate of a re-run."""
+"""What we keep of each iterate of a re-run."""
 
-RERUN_DIMS: dict[str, tuple[str, ...]] = {
+LONG = ("long_relative_residual", "long_residual_ratio", "long_solver_iterations")
+
+DIMS: dict[str, tuple[str, ...]] = {
     **{f"rerun_{name}": ("iteration",) for name in HISTORIES},
-    "rerun_iterations": (),
-    "rerun_stop_reason": (),
+    **{f"rerun_{name}": ("point",) for name in ("value", "index", "largest_eigenvalue")},
     "rerun_theta": ("point", "parameter"),
-    "rerun_value": ("point",),
-    "rerun_index": ("point",),
-    "rerun_largest_eigenvalue": ("point",),
     "rerun_share": ("point", "cutoff"),
-}
-"""The arrays of a re-run, each with the dimensions "variant" and "start" first."""
-
-SOLVE_DIMS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(DIRECTION, ("rtol",)),
+    **dict.fromkeys((*DIRECTION, *LONG), ("rtol",)),
     **{f"truncated_{name}": ("cutoff",) for name in INDICES},
-    "long_relative_residual": ("rtol",),
-    "long_residual_ratio": ("rtol",),
-    "long_solver_iterations": ("rtol",),
-    "choice_relative_residual": ("rtol", "choice"),
-    "choice_residual_ratio": ("rtol", "choice"),
-    "squared_gradient_norm": (),
-    "largest_eigenvalue": (),
+    **{f"choice_{name}": ("rtol", "choice") for name in ("relative_residual", "residual_ratio")},
     "share": ("cutoff",),
     "share_below": ("level",),
 }
-"""The arrays of the systems solved again, each with the dimensions "run" and "point" first."""
+"""The dimensions that a re-run's arrays have beyond "variant" and "start", those of the systems
+solved again beyond "run" and "point"."""
 
 
 @dataclass(frozen=True)
-class Tolerance(EndRule, MnistAutoencoder):
+class Variant:
+    """What a re-run does.
+
+    Attributes
+    ----------
+    study : MnistAutoencoder
+        Data, network, penalty and tolerance.
+    initialization : str
+        How the initial weights of the training are drawn.
+    current : bool
+        Whether to search along x_k: see ``current_iterate``.
+    """
+
+    study: MnistAutoencoder
+    initialization: str = "unit_rows"
+    current: bool = False
+
+
+@dataclass(frozen=True)
+class Tolerance(Experiment):
     """The Newton systems of Fig. 3 solved again, and its runs repeated with other settings.
 
-    The settings that it shares with ``MnistAutoencoder`` say which results those are, and are what
-    the re-runs are varied from.
+    The settings of ``MnistAutoencoder`` say which results those are, and are what the re-runs vary.
     """
 
     name: ClassVar[str] = "tolerance"
@@ -75,7 +81,25 @@ class Tolerance(EndRule, MnistAutoencoder):
         "rerun_iterations": 40,
     }
 
+    n_samples: int = setting_of(MnistAutoencoder, "n_samples")
+    trajectories: int = setting_of(MnistAutoencoder, "trajectories")
+    starts: int = setting_of(MnistAutoencoder, "starts")
+    epochs: int = setting_of(MnistAutoencoder, "epochs")
+    learning_rate: float = setting_of(MnistAutoencoder, "learning_rate")
+    momentum: float = setting_of(MnistAutoencoder, "momentum")
+    l2: float = setting_of(MnistAutoencoder, "l2")
+    max_iterations: int = setting_of(MnistAutoencoder, "max_iterations")
+    rtol: float = setting_of(MnistAutoencoder, "rtol")
+    batch: int = setting_of(MnistAutoencoder, "batch")
+    seed: int = setting_of(MnistAutoencoder, "seed")
     device: str = setting("cpu", "chosen by us: single runs leave a GPU idle", choices=("cpu",))
+    layers: tuple[int, ...] = setting_of(MnistAutoencoder, "layers")
+    data_file: str = setting_of(MnistAutoencoder, "data_file")
+    scaling: str = setting_of(MnistAutoencoder, "scaling")
+    critical: float = setting_of(EndRule, "critical")
+    flat_share: float = setting_of(EndRule, "flat_share")
+    stall: float = setting_of(EndRule, "stall")
+    slow: float = setting_of(EndRule, "slow")
     points: str = setting(
         "archived",
         'chosen by us: those of all runs of Fig. 3; or those of the "own" re-runs with rtol as is',
@@ -111,7 +135,7 @@ class Tolerance(EndRule, MnistAutoencoder):
 
     def check(self) -> None:
         """Raise a ValueError if settings do not fit together."""
-        super().check()
+        self.source()  # whose settings are checked there
         if self.rtol not in self.rtols:
             raise ValueError(f"rtols must hold rtol, {self.rtol:g}, not only {self.rtols}")
         if self.flat_cutoff not in self.tolerances:
@@ -124,54 +148,59 @@ class Tolerance(EndRule, MnistAutoencoder):
 
     def source(self) -> MnistAutoencoder:
         """Return the experiment whose points are looked at again."""
-        return MnistAutoencoder(**{f.name: getattr(self, f.name) for f in fields(MnistAutoencoder)})
+        return taken_from(self, MnistAutoencoder)
 
-    def variants(self) -> dict[str, dict[str, Any]]:
-        """Return what is different in each variant by its name; first the one of Fig. 3."""
+    def variants(self) -> dict[str, Variant]:
+        """Return the variants by name; the first is what Fig. 3 shows."""
+        source = self.source()
         others = sorted(set(self.rtols) - {self.rtol}, reverse=True)
         scaling = {"pixel": "overall", "overall": "pixel"}[self.scaling]
         return {
-            f"rtol {self.rtol:g}": {},
-            **{f"rtol {rtol:g}": {"rtol": rtol} for rtol in others},
-            **{f"l2 {l2:g}": {"l2": l2} for l2 in self.l2s},
-            f"scaling {scaling}": {"scaling": scaling},
-            **{name: {"initialization": name} for name in self.initializations},
-            "x_k": {"iterate": "current"},
+            f"rtol {self.rtol:g}": Variant(source),
+            **{f"rtol {rtol:g}": Variant(replace(source, rtol=rtol)) for rtol in others},
+            **{f"l2 {l2:g}": Variant(replace(source, l2=l2)) for l2 in self.l2s},
+            f"scaling {scaling}": Variant(replace(source, scaling=scaling)),
+            **{name: Variant(source, name) for name in self.initializations},
+            "x_k": Variant(source, current=True),
         }
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def stages(self) -> list[list[Task]]:
         """Return the trainings, the re-runs, and the solutions of batches of systems."""
-        (training,) = self.source().trainings()
-        training = {**training, "initialization": "unit_rows"}
         every = self.trajectories * self.starts
         runs = [int(k) for k in np.linspace(0, every - 1, self.rerun_starts).round()]
-        trainings: list[dict[str, Any]] = []
-        reruns: list[dict[str, Any]] = []
-        for changes in self.variants().values():
-            # these do not change the starts
-            later = ("rtol", "l2", "iterate")
-            own = {**training, **{k: x for k, x in changes.items() if k not in later}}
-            trainings += [own] if own not in trainings else []
-            shared = {
-                "stage": "rerun",
-                "train": own,
-                "rtol": changes.get("rtol", self.rtol),
-                "l2": changes.get("l2", self.l2),
-                "iterations": self.rerun_iterations,
-                "cutoffs": list(self.tolerances),
-                **{k: x for k, x in changes.items() if k == "iterate"},
-            }
-            reruns += [{**shared, "run": run} for run in runs]
+        trainings: dict[str, Task] = {}
+        reruns: list[Task] = []
+        for variant in self.variants().values():
+            train = self.train_task(variant)
+            trainings.setdefault(train.key, train)
+            reruns += [self.rerun_task(variant, train, run) for run in runs]
         archived = self.points == "archived"
-        searched = (
-            [t.configuration for t in self.source().stages()[1]]
-            if archived
-            else reruns[: len(runs)]
+        systems = []
+        for search in self.source().stages()[1] if archived else reruns[: len(runs)]:
+            options = {"of": search.configuration, "tolerances": self.tolerances}
+            systems.append(self.task(self.solve, search, stage="solve", **options))
+        return [list(trainings.values()), reruns, systems]
+
+    def train_task(self, variant: Variant) -> Task:
+        """Return the training of a variant; a penalty of its own is left to the re-run."""
+        study, scheme = replace(variant.study, l2=self.l2), variant.initialization
+        compute, settings = partial(study.train_for_starts, scheme), study.training
+        return self.task(compute, stage="train", initialization=scheme, **settings)
+
+    def rerun_task(self, variant: Variant, train: Task, run: int) -> Task:
+        """Return the re-run of a variant from one of its starts."""
+        return self.task(
+            partial(self.rerun, variant, run),
+            train,
+            stage="rerun",
+            train=train.configuration,
+            run=run,
+            rtol=variant.study.rtol,
+            l2=variant.study.l2,
+            iterations=self.rerun_iterations,
+            cutoffs=self.tolerances,
+            **({"iterate": "current"} if variant.current else {}),
         )
-        systems = [
-            {"stage": "solve", "of": of, "tolerances": list(self.tolerances)} for of in searched
-        ]
-        return [trainings, reruns, systems]
 
     def run(self, **options: Any) -> int:
         """Compute and store the tasks that have no result yet: see ``Experiment.run``.
@@ -185,29 +214,36 @@ class Tolerance(EndRule, MnistAutoencoder):
             self.source().load(store=options.get("store"))
         return super().run(**options)
 
-    @classmethod
-    def compute(cls, configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train, repeat one run, or solve the systems at the points of some runs."""
-        if configuration["stage"] == "train":
-            scheme = configuration["initialization"]
-            trained = train_and_sample(cls.objective(configuration), configuration, scheme)
-            return {"theta_start": trained["theta_start"]}
-        if configuration["stage"] == "rerun":
-            training = configuration["train"]
-            start = read(training)["theta_start"][configuration["run"]]
-            objective = cls.objective({**training, "l2": configuration["l2"]})
-            return rerun(objective, start, configuration)
-        of = configuration["of"]
-        if of["stage"] == "rerun":
-            theta = read(of)["rerun_theta"][None]
-        else:
-            theta = read(of, MnistAutoencoder)["theta_point"]
-        point = cls.objective(of["train"]).linearize(theta.reshape(-1, theta.shape[-1]))
-        solved = resolve(point.hessian(), point.gradient, configuration["tolerances"])
+    def rerun(self, variant: Variant, run: int, trained: Arrays) -> Arrays:
+        """Run Newton-MR from one start."""
+        study = replace(variant.study, max_iterations=self.rerun_iterations)
+        objective = study.objective()
+        finder = newton_mr_along_current if variant.current else as_published
+        batch = study.search_from(objective, trained["theta_start"][run][None], finder)
+        found = {name: x[0] for name, x in batch.items()}
+        point = objective.linearize(found["theta_point"])
+        eigenvalues, parts = spectrum(point.hessian(), point.gradient)
+        return {
+            **{f"rerun_{name}": rounded(found[name]) for name in HISTORIES},
+            "rerun_iterations": found["iterations"],
+            "rerun_stop_reason": found["stop_reason"],
+            "rerun_theta": found["theta_point"],
+            "rerun_value": found["point_value"],
+            "rerun_index": found["point_index"],
+            "rerun_largest_eigenvalue": np.max(np.abs(eigenvalues), axis=-1),
+            "rerun_share": within(eigenvalues, parts, self.tolerances),
+        }
+
+    def solve(self, searched: Arrays) -> Arrays:
+        """Solve the systems at the points of a search of Fig. 3, or of a re-run."""
+        is_rerun = "rerun_theta" in searched
+        theta = searched["rerun_theta"][None] if is_rerun else searched["theta_point"]
+        point = self.source().objective().linearize(theta.reshape(-1, theta.shape[-1]))
+        solved = resolve(point.hessian(), point.gradient, self.tolerances)
         return {name: x.reshape(*theta.shape[:2], *x.shape[1:]) for name, x in solved.items()}
 
     @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return starts, where a re-run begins, and the spectra of the systems.
 
         No solution: those that take hundreds of iterations hang on rounding.
@@ -217,77 +253,28 @@ class Tolerance(EndRule, MnistAutoencoder):
         names = ("theta_start", "squared_gradient_norm", "largest_eigenvalue", "share_below")
         return {name: arrays[name] for name in names if name in arrays}
 
-    @staticmethod
-    def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
-        """Return nothing: a task holds a single run."""
-        return {}
-
     def gather(self, records: Sequence[Record]) -> Results:
-        """Return the arrays of ``SOLVE_DIMS`` and ``RERUN_DIMS``, and how the re-runs end."""
-        stages: list[list[dict[str, Array]]] = [[], [], []]
-        for record in records:
-            stage = ("train", "rerun", "solve").index(record.configuration["stage"])
-            stages[stage].append(record.arrays)
+        """Return the arrays of the systems and the re-runs, and how the re-runs end."""
         variants = list(self.variants())
-        arrays = {name: np.concatenate([s[name] for s in stages[2]]) for name in SOLVE_DIMS}
-        for name in RERUN_DIMS:
-            stacked = np.stack([found[name] for found in stages[1]])
-            arrays[name] = stacked.reshape(len(variants), -1, *stacked.shape[1:])
-        told = self.ends_of(arrays)
-        dims = {
-            **{name: ("run", "point", *own) for name, own in SOLVE_DIMS.items()},
-            **{name: ("variant", "start", *own) for name, own in RERUN_DIMS.items()},
-            **dict.fromkeys(told, ("variant", "start")),
-        }
-        coordinates: dict[str, Sequence[Any]] = {
-            "variant": variants,
-            "point": POINTS,
-            "rtol": self.tolerances,
-            "cutoff": self.tolerances,
-            "level": LEVELS,
-            "choice": CHOICES,
-        }
-        return Results(arrays | told, dims, coordinates)
+        reruns = Results.stacked(
+            [Results.of(r.arrays, DIMS) for r in records if "rerun_theta" in r.arrays],
+            variant=variants,
+            start=range(self.rerun_starts),
+        )
+        systems = [r.arrays for r in records if "share_below" in r.arrays]
+        solved = Results.joined([Results.of(arrays, DIMS, "run", "point") for arrays in systems])
+        cutoffs = {"rtol": self.tolerances, "cutoff": self.tolerances, "level": LEVELS}
+        labels = Results({}, {}, {"point": POINTS, "choice": CHOICES, **cutoffs})
+        return solved | reruns | Results.of(self.ends_of(reruns), {}, "variant", "start") | labels
 
-    def ends_of(self, arrays: dict[str, Array]) -> dict[str, Array]:
+    def ends_of(self, reruns: Results) -> Arrays:
         """Return how far ‖g‖² fell at the end of each re-run, by which steps, and its ``End``."""
-        squared = arrays["rerun_squared_gradient_norm"]
-        iterations, reason = arrays["rerun_iterations"], arrays["rerun_stop_reason"]
-        fall, pace, step = late(squared, arrays["rerun_step_size"], iterations)
+        squared, iterations = reruns["rerun_squared_gradient_norm"], reruns["rerun_iterations"]
+        fall, pace, step = late(squared, reruns["rerun_step_size"], iterations)
         last = np.take_along_axis(squared, iterations[..., None], axis=-1)[..., 0]
-        share = arrays["rerun_share"][
-            :, :, POINTS.index("last"), self.tolerances.index(self.flat_cutoff)
-        ]
-        end = self.ends(last, share, fall, pace, reason)
-        return {
-            "rerun_fall": fall,
-            "rerun_pace": pace,
-            "rerun_late_step": step,
-            "rerun_end": end,
-        }
-
-    def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
-        """Return nothing: the claims on Fig. 3 are those of ``MnistAutoencoder``."""
-        return {}
-
-
-def rerun(
-    objective: NetworkObjective, start: Array, configuration: Configuration
-) -> dict[str, Array]:
-    """Run Newton-MR from a start (n,) and return the arrays of ``RERUN_DIMS``."""
-    limits = configuration["iterations"], configuration["rtol"]
-    finder = newton_mr_along_current if "iterate" in configuration else as_published
-    found = search(objective, start[None], *limits, finder)
-    theta = found["theta_point"][0]
-    point = objective.linearize(theta)
-    eigenvalues, parts = spectrum(point.hessian(), point.gradient)
-    return {
-        **{f"rerun_{name}": rounded(found[name][0]) for name in HISTORIES},
-        "rerun_iterations": found["iterations"][0],
-        "rerun_stop_reason": found["stop_reason"][0],
-        "rerun_theta": theta,
-        "rerun_value": found["point_value"][0],
-        "rerun_index": found["point_index"][0],
-        "rerun_largest_eigenvalue": np.max(np.abs(eigenvalues), axis=-1),
-        "rerun_share": within(eigenvalues, parts, configuration["cutoffs"]),
-    }
+        flat = self.tolerances.index(self.flat_cutoff)
+        share = reruns["rerun_share"][:, :, POINTS.index("last"), flat]
+        rule = taken_from(self, EndRule)
+        end = rule.ends(last, share, fall, pace, reruns["rerun_stop_reason"])
+        told = {"fall": fall, "pace": pace, "late_step": step, "end": end}
+        return {f"rerun_{name}": x for name, x in told.items()}

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from autocrit_lite.finders.hessian_operator import solver_options
 from autocrit_lite.finders.line_search import CARRY, ResidualSearch
 from autocrit_lite.networks.mlp import MLP
 from autocrit_lite.networks.objective import NetworkObjective
 from autocrit_lite.papers.frye_2021.current_iterate import CurrentIterate, newton_mr_along_current
 from autocrit_lite.papers.frye_2021.gradient_flat import as_published
-from autocrit_lite.papers.frye_2021.newton_systems import last_iterates
+from autocrit_lite.papers.frye_2021.newton_systems import last_iterates, newton_mr_options
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def system():
 
 def finder(rtol):
     search = ResidualSearch(0.1, 0.5, 0.1, 0.5, CARRY, 1.0)
-    return CurrentIterate(search, solver_options(rtol, None, np.inf, np.inf, 1e7), "auto")
+    return CurrentIterate(search, newton_mr_options(rtol), "auto")
 
 
 @pytest.mark.parametrize("rtol", [1e-2, 5e-4])

@@ -90,9 +90,9 @@ def test_runs_of_all_networks_are_gathered_in_their_places(tmp_path):
     results = experiment.load(store=Store(tmp_path))
     assert results["products"].shape == (3, 2, 1)
     for n, (name, kind) in enumerate(NETWORKS.items()):
-        (training,) = kind.from_profile("quick").trainings()
-        start = kind.compute(training, lambda _: {})["theta_start"][0]
-        found = search(FINDERS[methods[1]], kind.objective(training), start, 60)
+        study = kind.from_profile("quick")
+        start = study.train_for_starts()["theta_start"][0]
+        found = search(FINDERS[methods[1]], study.objective(), start, 60)
         assert results.coordinates["network"][n] == name
         assert results["lowest"][n, 1, 0] == pytest.approx(found["lowest"])
         assert results["end"][n, 1, 0] in list(End)

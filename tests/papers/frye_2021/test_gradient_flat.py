@@ -42,7 +42,7 @@ def autoencoder(store):
 
 @pytest.fixture(scope="module")
 def objective(autoencoder):
-    return MnistAutoencoder.objective(autoencoder[0].trainings()[0])
+    return autoencoder[0].objective()
 
 
 def test_the_network_is_that_of_figure_3(objective):
@@ -51,7 +51,7 @@ def test_the_network_is_that_of_figure_3(objective):
 
 
 def test_the_last_batch_is_smaller(autoencoder):
-    runs = [c["runs"] for c in autoencoder[0].stages()[1]]
+    runs = [task.configuration["runs"] for task in autoencoder[0].stages()[1]]
     assert runs == [[0, 3], [3, 4]]
 
 
@@ -162,7 +162,7 @@ def test_the_scaling_changes_the_data(store, autoencoder):
 
 def test_binding_and_distributions_are_of_what_a_task_stores(autoencoder, store):
     experiment, results = autoencoder
-    train, find = (store.read(stage[0]).arrays for stage in experiment.tasks())
+    train, find = (store.read(stage[0]).arrays for stage in experiment.stages())
     assert list(experiment.binding(train)) == ["theta_start"]
     bound = experiment.binding(find)
     np.testing.assert_array_equal(bound["cutoff_loss"], results["cutoff_loss"][:3, -1])
@@ -176,7 +176,7 @@ def test_binding_and_distributions_are_of_what_a_task_stores(autoencoder, store)
 
 def test_the_classifier_learns_and_is_told_how_well(store):
     experiment, results = computed(MnistClassifier, store, n_samples=200, epochs=200)
-    net = MnistClassifier.objective(experiment.trainings()[0]).net
+    net = experiment.objective().net
     assert (net.layers, net.bias, net.n_parameters) == ((16, 12, 8, 10), True, 398)
     assert np.all(results["accuracy"] > 0.8)
     assert results["logistic_accuracy"] > 0.8
@@ -192,7 +192,7 @@ def test_logistic_regression_finds_the_boundary():
 
 def test_random_labels_are_memorised(store):
     experiment, results = computed(RandomLabels, store, n_samples=50, epochs=200, max_iterations=4)
-    net = RandomLabels.objective(experiment.trainings()[0]).net
+    net = experiment.objective().net
     assert (net.layers, net.bias) == ((32, 32, 4, 2), False)
     claims = experiment.claims(results)
     assert claims["f21-mem-n"].verdict == "reproduced"
@@ -208,16 +208,16 @@ def both(store):
 
 def test_both_networks_see_the_same_data_and_only_one_is_penalised(both):
     experiment, results = both
-    linear, nonlinear = experiment.trainings()
-    assert (linear["l2"], nonlinear["l2"]) == (0.0, experiment.l2)
+    studies = [experiment.study(network) for network in ("linear", "nonlinear")]
+    assert [study.l2 for study in studies] == [0.0, experiment.l2]
     assert experiment.l2 > 0.0
     sizes = [net.n_parameters for net in NETWORKS.values()]
     assert sizes == [128, 384]
-    for k, (training, n) in enumerate(zip((linear, nonlinear), sizes, strict=True)):
+    for k, (study, n) in enumerate(zip(studies, sizes, strict=True)):
         theta = results["theta_start"][k]
         assert np.all(np.isfinite(theta[:, :n]))
         assert np.all(np.isnan(theta[:, n:]))
-        value, _ = LinearVsNonlinear.objective(training).value_and_gradient(theta[:, :n].copy())
+        value, _ = study.objective().value_and_gradient(theta[:, :n].copy())
         np.testing.assert_allclose(results["value"][k, :, 0], value, rtol=2e-5)
     assert results["true_loss"].shape == (2517,)
     assert results["train_loss"][0].min() > results["true_loss"].min() - 1e-9

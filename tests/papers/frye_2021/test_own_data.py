@@ -26,12 +26,9 @@ def file(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_figures_own_tasks_are_named_as_they_always_were(kind):
     """The archive was computed before there was a choice."""
-    (training,) = kind.from_profile("paper").trainings()
-    assert not {"layers", "data_file", "sha256"} & set(training)
-    (other,) = kind.from_profile(
-        "paper", layers=[*kind.layers[:-1], 20, kind.layers[-1]]
-    ).trainings()
-    assert other["layers"] == (*kind.layers[:-1], 20, kind.layers[-1])
+    assert not {"layers", "data_file", "sha256"} & set(kind.from_profile("paper").training)
+    layers = (*kind.layers[:-1], 20, kind.layers[-1])
+    assert kind.from_profile("paper", layers=layers).training["layers"] == layers
 
 
 @pytest.mark.parametrize(
@@ -47,7 +44,7 @@ def test_a_figure_of_ones_own(kind, layers, bias, file):
         "quick", **SMALL, n_samples=50, layers=list(layers), data_file=str(file)
     )
     results = experiment.results(workers=1, store=Store(file.parent / "results"))
-    objective = experiment.objective(experiment.trainings()[0])
+    objective = experiment.objective()
     assert objective.net == MLP(layers, bias=bias)
     assert objective.n_samples == 50
     value, _ = objective.value_and_gradient(results["theta_point"][:, 1])
@@ -59,33 +56,32 @@ def test_the_autoencoder_sees_the_files_rows_z_scored(file):
     experiment = MnistAutoencoder.from_profile(
         "quick", layers=(6, 2, 6), data_file=str(file), n_samples=40, scaling="overall"
     )
-    X, Y = experiment.samples(experiment.trainings()[0])
+    X, Y = experiment.samples()
     rows = np.load(file)["X"][:40].astype(np.float64)
     np.testing.assert_array_equal(X, (rows - rows.mean()) / rows.std())
     assert Y is X
     whole = MnistAutoencoder.from_profile("paper", layers=(6, 2, 6), data_file=str(file))
-    assert len(whole.samples(whole.trainings()[0])[0]) == 60  # no more are there
+    assert len(whole.samples()[0]) == 60  # no more are there
 
 
 def test_labels_of_the_file_are_shuffled_to_be_memorised(file):
     experiment = RandomLabels.from_profile("quick", layers=(4, 3, 3), data_file=str(file))
-    X, labels = experiment.samples(experiment.trainings()[0])
+    X, labels = experiment.samples()
     y = np.load(file)["y"]
     assert X.shape == (50, 4)
     np.testing.assert_allclose(X.mean(axis=0), 0.0, atol=1e-12)
     assert set(labels) <= set(y.tolist())
     other = RandomLabels.from_profile("quick", layers=(4, 3, 3), data_file=str(file), seed=1)
-    assert not np.array_equal(other.samples(other.trainings()[0])[1], labels)
+    assert not np.array_equal(other.samples()[1], labels)
 
 
 def test_results_belong_to_the_files_content(file):
     settings = {"layers": (6, 2, 6), "data_file": str(file)}
     before = MnistAutoencoder.from_profile("quick", **settings)
-    (training,) = before.trainings()
     np.savez(file, X=np.load(file)["X"] + np.float32(1.0))
-    assert MnistAutoencoder.from_profile("quick", **settings).trainings() != [training]
+    assert MnistAutoencoder.from_profile("quick", **settings).training != before.training
     with pytest.raises(ValueError, match="has changed"):
-        MnistAutoencoder.objective(training)
+        before.objective()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The Newton systems solved to several tolerances, and the runs repeated, at tiny size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -156,13 +158,12 @@ def test_the_re_runs_start_where_figure_3_does(own):
         max_iterations=4,
         batch=5,
     )
-    (training,) = experiment.source().trainings()
-    starts = MnistAutoencoder.compute(training, lambda _: {})["theta_start"]
-    objective = MnistAutoencoder.objective(training)
-    squared = np.sum(objective.value_and_gradient(starts)[1] ** 2, axis=1)
+    source = experiment.source()
+    starts = source.train_and_sample()["theta_start"]
+    squared = np.sum(source.objective().value_and_gradient(starts)[1] ** 2, axis=1)
     first = results["rerun_squared_gradient_norm"][:, :, 0]
     np.testing.assert_allclose(first[:2], np.broadcast_to(squared, (2, 2)), rtol=2e-5)
-    penalised = MnistAutoencoder.objective({**training, "l2": 0.1})
+    penalised = replace(source, l2=0.1).objective()
     squared = np.sum(penalised.value_and_gradient(starts)[1] ** 2, axis=1)
     variants = results.coordinates["variant"]
     assert variants == ["rtol 0.0005", "rtol 0.01", "l2 0.1", "scaling overall", "he", "x_k"]
@@ -173,11 +174,11 @@ def test_the_re_runs_start_where_figure_3_does(own):
 
 def test_own_points_are_those_of_the_first_variant(own):
     experiment, results = own
-    (training,) = experiment.source().trainings()
+    objective = experiment.source().objective()
     theta = results["rerun_theta"][0]
     assert results["relative_residual"].shape == (2, 2, len(TOLERANCES))
     for run in range(2):
-        point = MnistAutoencoder.objective(training).linearize(theta[run])
+        point = objective.linearize(theta[run])
         assert results["squared_gradient_norm"][run] == pytest.approx(
             np.sum(point.gradient**2, axis=1)
         )
