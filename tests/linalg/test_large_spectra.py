@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autocrit_lite.linalg.band_reduction import eigenvalues_in_place, symmetric_product
+from autocrit_lite.linalg.large_spectra import eigenvalues_in_place, symmetric_product
 
 
 def symmetric(n, seed=0):
@@ -20,7 +20,7 @@ def test_the_eigenvalues_are_numpys(n, bandwidth):
 
 
 def test_a_matrix_of_several_blocks(monkeypatch):
-    monkeypatch.setattr("autocrit_lite.linalg.band_reduction.BLOCK", 7)
+    monkeypatch.setattr("autocrit_lite.linalg.large_spectra.BLOCK", 7)
     A = symmetric(60)
     np.testing.assert_allclose(eigenvalues_in_place(A.copy(), 5), np.linalg.eigvalsh(A), atol=1e-12)
     V = np.random.default_rng(1).standard_normal((60, 3))
