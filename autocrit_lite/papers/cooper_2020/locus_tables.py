@@ -13,7 +13,7 @@ from ...runner.results import Measured, Results
 from .locus_points import CONVERGED, CRITICAL, UNCLEAR
 
 
-def counted(arrays: dict[str, Array]) -> dict[str, Array]:
+def counted(arrays: Results) -> dict[str, Array]:
     """Return what is counted at the points that finders ended at, arrays (rows,).
 
     ``zeros`` are the certain ones, ``zeros_at_most`` those and the doubtful; ``rank`` and
