@@ -46,3 +46,13 @@ def binomial(count: int, of: int) -> Interval:
 
     found = binomtest(count, of).proportion_ci()
     return float(found.low), float(found.high)
+
+
+def deviation(values: Array) -> float:
+    """Return the standard deviation over the trials, 0 for one trial."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def two_deviations(mean: float, deviation: float) -> Interval:
+    """Return mean ± 2 standard deviations."""
+    return mean - 2.0 * deviation, mean + 2.0 * deviation

@@ -37,15 +37,8 @@ def _named(*names: str, **others: str) -> dict[str, str]:
 PARTS = {
     "escape": Part(
         escape,
-        _named(
-            "distances",
-            "starts",
-            "rate",
-            "limit",
-            width="escape_width",
-            samples="escape_samples",
-            activation="escape_activation",
-        ),
+        _named("distances", "starts", "rate", "limit")
+        | {"width": "escape_width", "samples": "escape_samples", "activation": "escape_activation"},
         ("depth", "count", "rule"),
     ),
     "plane": Part(plane, _named("data", "plane_samples"), ("points", "locus")),

@@ -68,19 +68,13 @@ ROWS = {
 """The rows by name."""
 
 DIMS: dict[str, tuple[str, ...]] = {
-    "loss": ("epoch",),
-    "error": ("epoch",),
+    **dict.fromkeys(("loss", "error"), ("epoch",)),
     "eigenvalues": ("eigenvalue",),
     "counts": ("tolerance", "sign"),
     "sources": ("source",),
-    "rescaled": ("tolerance",),
-    "rest": ("tolerance",),
-    "forced": ("tolerance",),
+    **dict.fromkeys(("rescaled", "rest", "forced"), ("tolerance",)),
     "distance": ("law",),
-    "course_epoch": ("point",),
-    "course_loss": ("point",),
-    "course_error": ("point",),
-    "course_known_zeros": ("point",),
+    **{f"course_{name}": ("point",) for name in ("epoch", "loss", "error", "known_zeros")},
     "course_eigenvalues": ("point", "course_eigenvalue"),
 }
 """The dimensions that arrays have beyond row and trial."""
