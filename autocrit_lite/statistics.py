@@ -76,3 +76,13 @@ def curvature(x: Array, y: Array) -> float:
         return np.nan
     u, v = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
     return float(np.linalg.lstsq(np.vander(u, 3), v, rcond=None)[0][0])
+
+
+def deviation(values: Array) -> float:
+    """Return the standard deviation over the trials, 0 for one trial."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def two_deviations(mean: float, deviation: float) -> Interval:
+    """Return mean ± 2 standard deviations."""
+    return mean - 2.0 * deviation, mean + 2.0 * deviation

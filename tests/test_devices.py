@@ -11,10 +11,10 @@ from autocrit_lite import MLP, NetworkObjective
 from autocrit_lite.cli import archive_folder
 from autocrit_lite.devices import gpu, how_many_fit, require_device, to_device, to_numpy
 from autocrit_lite.finders import Trace, newton_mr
+from autocrit_lite.linalg.large_spectra import live_spectrum, round_to_single
 from autocrit_lite.networks import objective as network_objective
 from autocrit_lite.networks.initialization import initial_theta
 from autocrit_lite.papers.registry import REGISTRY
-from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device, round_to_single
 from autocrit_lite.points.classes import is_gradient_flat, point_class
 from autocrit_lite.runner import archive
 from autocrit_lite.runner.store import Store
@@ -172,11 +172,11 @@ def test_the_spectrum_of_one_large_matrix():
     assert np.array_equal(rounded, A.astype(np.float32))
     far = there(A)
     round_to_single(far)
-    norms, eigenvalues = on_its_device(far)
+    norms, eigenvalues = live_spectrum(far)
     assert np.allclose(norms, np.linalg.norm(rounded, axis=1), rtol=1e-14, atol=0.0)
     live = np.delete(np.delete(rounded, [3, 70], axis=0), [3, 70], axis=1)
     assert np.allclose(eigenvalues, np.linalg.eigvalsh(live), rtol=0.0, atol=1e-12)
-    assert on_its_device(there(np.zeros((4, 4))))[1].shape == (0,)
+    assert live_spectrum(there(np.zeros((4, 4))))[1].shape == (0,)
 
 
 # --- experiments ---

@@ -19,9 +19,9 @@ import numpy as np
 from autocrit_lite import FRYE_2021, MLP, NetworkObjective, devices, minres_qlp, newton_mr
 from autocrit_lite.datasets.mnist import shipped_digits
 from autocrit_lite.devices import to_device, to_numpy
+from autocrit_lite.linalg.large_spectra import live_spectrum
 from autocrit_lite.networks.initialization import initial_theta
 from autocrit_lite.papers.frye_2021.mnist_autoencoder import MnistAutoencoder
-from autocrit_lite.papers.sankar_2018.digit_spectra import on_its_device
 from autocrit_lite.runner.store import Store, new_record
 from tests.benchmarks.synchronisations import synchronisations
 
@@ -273,7 +273,7 @@ def spectrum(machine, scale):
     machine.synchronise()
     middle = time.perf_counter()
     yield {"table": "spectrum", "row": row, "column": "Hessian", "seconds": middle - start}
-    norms, eigenvalues = on_its_device(H)
+    norms, eigenvalues = live_spectrum(H)
     machine.synchronise()
     end = time.perf_counter()
     yield {"table": "spectrum", "row": row, "column": "eigenvalues", "seconds": end - middle}

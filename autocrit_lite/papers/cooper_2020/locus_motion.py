@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from autograd import grad
+from autograd import elementwise_grad
 
 from ...arrays import Array
-from ...datasets.digits import small_digits
-from ...datasets.gaussian import gaussian
 from ...finders import newton_mr
 from ...ground_truth import critical_locus as locus
 from ...ground_truth.cubic import Cubic
@@ -19,26 +18,14 @@ from ...networks.initialization import initial_theta
 from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
 from ...objectives import Objective
-from ...runner.experiment import Configuration
+from ...runner.experiment import Arrays
 from ...training.optimizers import (
-    GradientDescent,
     Momentum,
-    NoisySGD,
-    PerturbedGradientDescent,
     Rule,
     train,
 )
-from .locus_points import generator
-
-RULES: dict[str, Callable[[float], Rule]] = {
-    "plain": lambda rate: GradientDescent(rate),
-    "noisy": lambda rate: NoisySGD(rate, noise=0.1),
-    "perturbed": lambda rate: PerturbedGradientDescent(rate),
-}
-"""Gradient descent plain, with noise in every step, and with steps aside where ‖g‖ is small.
-
-The noise and the steps aside are chosen by us, well below the larger of the distances.
-"""
+from .locus_points import Row, columns
+from .locus_settings import DATA, RULES, LocusSettings
 
 LEFT = 0.9
 """A run has left a locus when its loss is below this times the locus's."""
@@ -113,7 +100,7 @@ def steps_to_leave(
     return steps, theta
 
 
-def escape(configuration: Configuration) -> dict[str, Array]:
+def escape(settings: LocusSettings, number: int, depth: int, count: int, rule: str) -> Arrays:
     """Return a row for each distance: the steps that runs from around a locus take to leave it.
 
     The locus has the indices 1 … m. Each start is a random point of it, moved by the distance in
@@ -121,119 +108,91 @@ def escape(configuration: Configuration) -> dict[str, Array]:
     tasks, the starts for all rules. ``end_loss`` is the last loss over the locus's, minus 1: once
     it is negative, a method that only goes downhill cannot converge to the locus any more.
     """
-    shared = generator(configuration, 0)
-    rng = generator(configuration, 0, configuration["depth"], configuration["count"])
-    net = MLP(
-        (3, *[configuration["width"]] * (configuration["depth"] - 1), 2),
-        configuration["activation"],
-    )
-    X = shared.normal(size=(configuration["samples"], 3))
-    Y = X @ shared.normal(size=(3, 2)) + 0.1 * shared.normal(size=(configuration["samples"], 2))
+    shared = settings.generator("escape", 0)
+    rng = settings.generator("escape", 0, depth, count)
+    net = MLP((3, *[settings.escape_width] * (depth - 1), 2), settings.escape_activation)
+    N = settings.escape_samples
+    X = shared.normal(size=(N, 3))
+    Y = X @ shared.normal(size=(3, 2)) + 0.1 * shared.normal(size=(N, 2))
     objective = NetworkObjective(net, X, Y)
-    layers = tuple(range(1, configuration["count"] + 1))
-    fixed = [f"M_{k}" for k in (*layers, configuration["depth"])]
-    fixed += [f"b_{layer}" for layer in range(1, configuration["depth"] + 1)]
-    distances = configuration["distances"]
-    theta0 = np.concatenate(
-        [
-            displace(net, locus.sample(net, Y, layers, rng, configuration["starts"]), fixed, d, rng)
-            for d in distances
-        ]
-    )
-    loss = np.mean((Y - Y.mean(axis=0)) ** 2)
-    rule = RULES[configuration["rule"]](configuration["rate"])
-    steps, theta = steps_to_leave(
-        objective,
-        theta0,
-        rule,
-        LEFT * loss,
-        configuration["limit"],
-        generator(configuration).spawn(len(theta0)),
-    )
-    shape = (len(distances), configuration["starts"])
-    return {
-        "distance": np.array(distances),
-        "start_loss": objective.value_and_gradient(theta0)[0].reshape(shape) / loss - 1.0,
-        "steps": steps.reshape(shape),
-        "end_loss": objective.value_and_gradient(theta)[0].reshape(shape) / loss - 1.0,
-        "end_distance": locus.distance(net, theta, Y, layers).reshape(shape),
+    indices = tuple(range(1, count + 1))
+    fixed = [f"M_{k}" for k in (*indices, depth)] + [f"b_{k}" for k in range(1, depth + 1)]
+    starts = [
+        displace(net, locus.sample(net, Y, indices, rng, settings.starts), fixed, distance, rng)
+        for distance in settings.distances
+    ]
+    theta0, loss = np.concatenate(starts), np.mean((Y - Y.mean(axis=0)) ** 2)
+    rngs = settings.generator("escape", number).spawn(len(theta0))
+    method = RULES[rule](settings.rate)
+    steps, theta = steps_to_leave(objective, theta0, method, LEFT * loss, settings.limit, rngs)
+    found = {
+        "start_loss": objective.value_and_gradient(theta0)[0] / loss - 1.0,
+        "steps": steps,
+        "end_loss": objective.value_and_gradient(theta)[0] / loss - 1.0,
+        "end_distance": locus.distance(net, theta, Y, indices),
     }
+    rows = {name: array.reshape(len(starts), -1) for name, array in found.items()}
+    return {"distance": np.array(settings.distances), **rows}
 
 
-def cubic(configuration: Configuration) -> dict[str, Array]:
+def cubic(settings: LocusSettings, number: int, rule: str) -> Arrays:
     """Return a row for each distance from the degenerate saddle of x³ + y³: the control.
 
     The starts lie in the directions ``angle``, and are the same for all rules.
     """
-    rng = generator(configuration, 0)
-    distances = np.array(configuration["distances"])
-    shape = (len(distances), configuration["cubic_starts"])
-    angle = rng.uniform(0.0, 2.0 * np.pi, shape)
+    distance = np.array(settings.distances)
+    shape = (len(distance), settings.cubic_starts)
+    angle = settings.generator("cubic", 0).uniform(0.0, 2.0 * np.pi, shape)
     directions = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    theta0 = (distances[:, None, None] * directions).reshape(-1, 2)
-    rule = RULES[configuration["rule"]](configuration["rate"])
+    theta0 = (distance[:, None, None] * directions).reshape(-1, 2)
+    rngs = settings.generator("cubic", number).spawn(len(theta0))
+    method = RULES[rule](settings.rate)
     with np.errstate(over="ignore", invalid="ignore"):
-        steps, theta = steps_to_leave(
-            Cubic(),
-            theta0,
-            rule,
-            CUBIC_LEFT,
-            configuration["limit"],
-            generator(configuration).spawn(len(theta0)),
-        )
+        steps, theta = steps_to_leave(Cubic(), theta0, method, CUBIC_LEFT, settings.limit, rngs)
+    end = np.linalg.norm(theta, axis=-1).reshape(shape)
     return {
-        "distance": distances,
+        "distance": distance,
         "angle": angle,
         "steps": steps.reshape(shape),
-        "end_distance": np.linalg.norm(theta, axis=-1).reshape(shape),
+        "end_distance": end,
     }
 
 
 # --- Frye's plane (Frye et al. 2021, Fig. 3D) ---
 
 
-def digits(rng: np.random.Generator, n_samples: int) -> Array:
-    """Return the images of Fig. 3, (n_samples, 16); nothing in them is random."""
-    return small_digits(n_samples=n_samples)[0]
-
-
-def gaussian_data(rng: np.random.Generator, n_samples: int) -> Array:
-    """Return z-scored Gaussian samples (n_samples, 16), to compare with."""
-    X = gaussian(rng, n_samples)
-    return X / X.std(axis=0)
-
-
-DATA: dict[str, Callable[[np.random.Generator, int], Array]] = {
-    "digits": digits,
-    "gaussian": gaussian_data,
-}
-"""Inputs with mean 0 and variance 1, which are the targets too, by name."""
-
-
-def plane(configuration: Configuration) -> dict[str, Array]:
+def plane(
+    settings: LocusSettings,
+    number: int,
+    points: str,
+    locus: str,
+    size: int,
+    distance: float = 0.0,
+    max_iterations: int = 0,
+) -> Arrays:
     """Return a row for each of some points near the loss of the constant mean output.
 
-    ``residual`` is r at the last iterate of a search that has a direction, NaN at exact points.
+    They are exact, or found by a search from training or from a distance from a locus. ``residual``
+    is r at the last iterate of a search that has a direction, NaN at exact points.
     """
-    X = DATA[configuration["data"]](generator(configuration, 0), configuration["plane_samples"])
-    rng = generator(configuration)
-    if configuration["points"] not in SEARCHED:
-        starts = theta = POINTS[configuration["points"]](X, configuration["size"], rng)
+    X = DATA[settings.data](settings.generator("plane", 0), settings.plane_samples)
+    rng = settings.generator("plane", number)
+    objective = NetworkObjective(FRYE, X, X)
+    if points in POINTS:
+        starts = theta = POINTS[points](X, size, rng)
         residual = np.full(len(theta), np.nan)
     else:
-        objective = NetworkObjective(FRYE, X, X)
-        if configuration["points"] == "trained":
-            starts = from_training(objective, configuration["size"], rng)
+        if points == "trained":
+            starts = from_training(objective, size, rng)
         else:
-            layers = LOCI[configuration["locus"]]
-            starts = locus.sample(FRYE, X, layers, rng, size=configuration["size"])
             fixed = [f"{letter}_{k}" for letter in "Mb" for k in (1, 2, 3)]
-            starts = displace(FRYE, starts, fixed, configuration["distance"], rng)
+            starts = displace(FRYE, on_locus(locus, X, size, rng), fixed, distance, rng)
         # the settings of Fig. 3, but for the number of iterations
-        trace = newton_mr(objective, starts, configuration["max_iterations"], dense=True)
+        trace = newton_mr(objective, starts, max_iterations, dense=True)
         theta = trace.theta
         residual = np.array([row[np.isfinite(row)][-1] for row in trace.relative_residual])
-    return {"theta_start": starts, "residual": residual, **describe_on_plane(theta, X)}
+    rows = [_on_plane(objective, row, X) for row in theta]
+    return {"theta_start": starts, "residual": residual, **columns(rows)}
 
 
 def from_training(objective: NetworkObjective, size: int, rng: np.random.Generator) -> Array:
@@ -251,61 +210,44 @@ def from_training(objective: NetworkObjective, size: int, rng: np.random.Generat
     return np.stack(starts)
 
 
-def describe_on_plane(theta: Array, X: Array) -> dict[str, Array]:
-    """Return where points of Fig. 3's network lie on its plane, and near which loci.
+def _on_plane(objective: NetworkObjective, theta: Array, X: Array) -> Row:
+    """Return where a point θ (n,) of Fig. 3's network lies on its plane, and near which loci.
 
-    Parameters
-    ----------
-    theta : array (K, n)
-    X : array (N, 16)
-        Inputs and targets.
-
-    Returns
-    -------
-    dict
-        ``loss`` and ``squared_gradient_norm`` (K,), ``index`` (K, 3) at the ``CUTOFFS``,
-        ``distance`` (K, 3) from the ``LOCI``, ``matrix_norm`` (K, 3) of M_1 … M_3,
-        ``output_spread`` (K,), the largest standard deviation of an output over the samples, and
-        ``slope`` (K, 2), the root mean square of σ′ over the units of each hidden layer.
+    ``index`` (3) is taken at the ``CUTOFFS``, ``distance`` (3) is that from the ``LOCI``,
+    ``matrix_norm`` (3) that of M_1 … M_3. ``output_spread`` is the largest standard deviation of an
+    output over the samples, ``slope`` (2) the root mean square of σ′ over the units of each hidden
+    layer.
     """
-    objective = NetworkObjective(FRYE, X, X)
-    rows = []
-    for row in theta:
-        point = objective.linearize(row)
-        eigenvalues = np.linalg.eigvalsh(point.hessian())
-        pre_activations = [
-            MLP(FRYE.layers[: k + 1]).forward(row[: FRYE.slices[k - 1][1].stop], X) for k in (1, 2)
-        ]
-        rows.append(
-            {
-                "loss": float(point.value),
-                "squared_gradient_norm": np.sum(point.gradient**2),
-                "index": [np.mean(eigenvalues < -cutoff) for cutoff in CUTOFFS],
-                "distance": [locus.distance(FRYE, row, X, layers) for layers in LOCI.values()],
-                "matrix_norm": [np.linalg.norm(W) for W, _ in FRYE.unflatten(row)],
-                "output_spread": FRYE.forward(row, X).std(axis=0).max(),
-                "slope": [np.sqrt(np.mean(_slope(z) ** 2)) for z in pre_activations],
-            }
-        )
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    point = objective.linearize(theta)
+    eigenvalues = np.linalg.eigvalsh(point.hessian())
+    pre_activations = [
+        MLP(FRYE.layers[: k + 1]).forward(theta[: FRYE.slices[k - 1][1].stop], X) for k in (1, 2)
+    ]
+    return {
+        "loss": float(point.value),
+        "squared_gradient_norm": np.sum(point.gradient**2),
+        "index": [np.mean(eigenvalues < -cutoff) for cutoff in CUTOFFS],
+        "distance": [locus.distance(FRYE, theta, X, indices) for indices in LOCI.values()],
+        "matrix_norm": [np.linalg.norm(W) for W, _ in FRYE.unflatten(theta)],
+        "output_spread": FRYE.forward(theta, X).std(axis=0).max(),
+        "slope": [np.sqrt(np.mean(slope(z) ** 2)) for z in pre_activations],
+    }
 
 
-def _slope(z: Array) -> Array:
-    """Return σ′ of swish, shape (...), at z (...)."""
-    slope: Array = grad(lambda t: np.sum(ACTIVATIONS["swish"](t)))(z)
-    return slope
+slope: Callable[[Array], Array] = elementwise_grad(ACTIVATIONS["swish"])
+"""σ′ of swish, shape (...), at z (...)."""
 
 
-def on_locus(name: str) -> Callable[[Array, int, np.random.Generator], Array]:
-    """Return what draws points (size, n) of a locus, given the data."""
-    return lambda X, size, rng: locus.sample(FRYE, X, LOCI[name], rng, size=size)
+def on_locus(name: str, X: Array, size: int, rng: np.random.Generator) -> Array:
+    """Return points (size, n) of a locus, given the data."""
+    return locus.sample(FRYE, X, LOCI[name], rng, size=size)
 
 
 def _with_M_2(
     X: Array, size: int, rng: np.random.Generator, change: Callable[[int, Array], Array]
 ) -> Array:
     """Return points of S_1 whose M_2 is replaced by ``change(number, M_2)``."""
-    theta = locus.sample(FRYE, X, LOCI["S_1"], rng, size=size)
+    theta = on_locus("S_1", X, size, rng)
     where, shape = FRYE.slices[1][0], FRYE.shapes[1]
     for number, row in enumerate(theta):
         row[where] = change(number, row[where].reshape(shape)).ravel()
@@ -332,7 +274,7 @@ def swish_minimum() -> float:
     """Return where swish is lowest, about −1.278: σ′ = 0 there, since swish is not monotone."""
     from scipy.optimize import brentq  # here, since it slows every start of the command
 
-    return float(brentq(_slope, -2.0, -1.0, xtol=1e-15))
+    return float(brentq(slope, -2.0, -1.0, xtol=1e-15))
 
 
 def at_the_minimum_of_swish(X: Array, size: int, rng: np.random.Generator) -> Array:
@@ -341,7 +283,7 @@ def at_the_minimum_of_swish(X: Array, size: int, rng: np.random.Generator) -> Ar
     M_1 = 0, and b_2 puts all units of the second layer where σ′ = 0. Then the output is the same
     for all samples, b_3 makes it the mean of the targets, and no gradient passes the second layer.
     """
-    theta = locus.sample(FRYE, X, LOCI["S_1"], rng, size=size)
+    theta = on_locus("S_1", X, size, rng)
     z, ((_, b_1), (M_2, b_2), (M_3, b_3)) = swish_minimum(), FRYE.slices
     for row in theta:
         row[b_1], row[M_3] = rng.normal(size=8), rng.normal(size=256) / 4.0
@@ -351,7 +293,7 @@ def at_the_minimum_of_swish(X: Array, size: int, rng: np.random.Generator) -> Ar
 
 
 POINTS: dict[str, Callable[[Array, int, np.random.Generator], Array]] = {
-    **{name: on_locus(name) for name in LOCI},
+    **{name: partial(on_locus, name) for name in LOCI},
     "S_1, M_2 of low rank": rank_deficient,
     "S_1, M_2 small": near_core,
     "σ′ = 0": at_the_minimum_of_swish,

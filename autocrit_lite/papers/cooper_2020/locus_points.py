@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from autograd import jacobian
@@ -17,14 +17,9 @@ from ...ground_truth.neighbourhood import displace, nearby_critical_points
 from ...networks.initialization import initial_theta
 from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
-from ...runner.experiment import Configuration
+from ...runner.experiment import Arrays
 from ...training.optimizers import GradientDescent, train
-
-PARTS = ("dimension", "theorem", "found", "minimum", "escape", "cubic", "plane")
-"""The kinds of tasks; a seed's random numbers are split first by them, then by task number."""
-
-ACTIVATIONS = ("linear", "swish", "tanh", "relu")
-"""Those with σ(0) = 0."""
+from .locus_settings import ACTIVATIONS, LocusSettings
 
 STARTS = ("random", "star", "core", "narrow")
 FINDERS = ("newton_mr", "levenberg_marquardt")
@@ -46,11 +41,13 @@ DEGENERATE = 1e-3
 """Length of the steps around a point that a manifold of critical points is looked for with."""
 
 
-def generator(configuration: Configuration, *key: int) -> np.random.Generator:
-    """Return the random generator of a task, or one that the tasks of its part share by a key."""
-    spawn_key = (PARTS.index(configuration["part"]), *(key or (configuration["number"],)))
-    seed = np.random.SeedSequence(configuration["seed"], spawn_key=spawn_key)
-    return np.random.default_rng(seed)
+Row = Mapping[str, object]
+"""A row of a table: numbers, or arrays as long as in the other rows."""
+
+
+def columns(rows: Sequence[Row]) -> Arrays:
+    """Return a table by columns."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def data(rng: np.random.Generator, n_samples: int, net: MLP) -> tuple[Array, Array]:
@@ -64,78 +61,77 @@ def gradient_norm(objective: NetworkObjective, theta: Array) -> Array:
     return np.linalg.norm(objective.value_and_gradient(theta)[1], axis=-1)
 
 
-def name_of(layers: Sequence[int]) -> int:
-    """Return the digits of the indices as one number: 13 for C₁₃."""
-    return int("".join(str(k) for k in layers))
-
-
 # --- dimensions (§3.1.1, Proposition 6.1) ---
 
 
-def dimensions(configuration: Configuration) -> dict[str, Array]:
+def dimension(settings: LocusSettings, number: int, layers: Sequence[int]) -> Arrays:
     """Return a row for each locus of up to three indices of one network."""
-    net = MLP(configuration["layers"], "tanh")
-    rng = generator(configuration)
-    X, Y = data(rng, configuration["samples"], net)
-    depth = len(net.layers) - 1
-    rows = [
-        _dimension(net, X, Y, layers, rng)
-        for count in range(1, min(depth, 4))
-        for layers in combinations(range(1, depth), count)
-    ]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    net = MLP(layers, "tanh")
+    rng = settings.generator("dimension", number)
+    X, Y = data(rng, settings.dimension_samples, net)
+    depth = len(layers) - 1
+    return columns(
+        [
+            _component(net, X, Y, indices, rng)
+            for count in range(1, min(depth, 4))
+            for indices in combinations(range(1, depth), count)
+        ]
+    )
 
 
-def _dimension(
-    net: MLP, X: Array, Y: Array, layers: tuple[int, ...], rng: np.random.Generator
-) -> dict[str, Any]:
+def _component(
+    net: MLP, X: Array, Y: Array, indices: tuple[int, ...], rng: np.random.Generator
+) -> Row:
     """Return the dimension of a locus by formula, by differences of points and by curvature.
 
-    ``rank`` is that of the differences of sampled points. ``zeros`` and ``expected_zeros`` count
-    the Hessian's zero eigenvalues, measured and by `locus.hessian_eigenvalues`. ``around`` is the
-    dimension of the manifold of critical points through a point of a star locus, 0 if none was
-    found. ``breaking`` (12) says for M_1 … M_6, b_1 … b_6 whether a step in it alone ends
-    criticality, ``order`` how many of the zero matrices have to move for that, and ``growth``
-    with which power of the step ‖∇L‖ grows when all of them do. ``slice_zeros`` is the nullity of
-    the Hessian in the last layer alone, whose level sets Theorem 5.15 is about; ``flat`` and
-    ``flat_printed`` are the dimensions of its linear space, with r̃ and as printed.
+    ``locus`` holds the indices as digits: 13 for C₁₃. ``rank`` is that of the differences of
+    sampled points. ``zeros`` and ``expected_zeros`` count the Hessian's zero eigenvalues, measured
+    and by `locus.hessian_eigenvalues`. ``around`` is the dimension of the manifold of critical
+    points through a point of a star locus, 0 if none was found. ``breaking`` (12) says for
+    M_1 … M_6, b_1 … b_6 whether a step in it alone ends criticality, ``order`` how many of the zero
+    matrices have to move for that, and ``growth`` with which power of the step ‖∇L‖ grows when all
+    of them do. ``slice_zeros`` is the nullity of the Hessian in the last layer alone, whose level
+    sets Theorem 5.15 is about; ``flat`` and ``flat_printed`` are the dimensions of its linear
+    space, with r̃ and as printed.
     """
     objective = NetworkObjective(net, X, Y)
-    formula = locus.dimension(net, layers)
-    points = locus.sample(net, Y, layers, rng, size=formula + 5)
+    formula = locus.dimension(net, indices)
+    points = locus.sample(net, Y, indices, rng, size=formula + 5)
     theta = points[0]
     H = objective.linearize(theta).hessian()
-    expected = locus.hessian_eigenvalues(net, theta, X, Y, layers)
+    expected = locus.hessian_eigenvalues(net, theta, X, Y, indices)
     zeros, last = _zeros(H), net.slices[-1][0].start
     flat = flat_subspace(net, theta, X)
     depth = len(net.layers) - 1
-    breaking = np.zeros(12, dtype=bool)
-    for layer in range(1, depth + 1):
-        for offset, block in ((0, f"M_{layer}"), (6, f"b_{layer}")):
-            moved = displace(net, theta, [block], 1e-2, rng)
-            breaking[offset + layer - 1] = gradient_norm(objective, moved) > CRITICAL
-    matrices = [f"M_{k}" for k in (*layers, depth)]
+
+    def moved(blocks: Sequence[str], length: float = 1e-2) -> float:
+        return float(gradient_norm(objective, displace(net, theta, blocks, length, rng)))
+
+    breaking = np.zeros((2, 6), dtype=bool)
+    for layer in range(depth):
+        for row, letter in enumerate("Mb"):
+            breaking[row, layer] = moved([f"{letter}_{layer + 1}"]) > CRITICAL
+    matrices = [f"M_{k}" for k in (*indices, depth)]
     order = 1
-    while gradient_norm(objective, displace(net, theta, matrices[:order], 1e-2, rng)) <= CRITICAL:
+    while moved(matrices[:order]) <= CRITICAL:
         order += 1
     state = rng.bit_generator.state
-    norms = []
-    for length in (1e-2, 1e-3):  # in the same direction
-        rng.bit_generator.state = state
-        norms.append(gradient_norm(objective, displace(net, theta, matrices, length, rng)))
+    long = moved(matrices)
+    rng.bit_generator.state = state  # in the same direction
+    short = moved(matrices, 1e-3)
     return {
-        "locus": name_of(layers),
-        "count": len(layers),
+        "locus": int("".join(map(str, indices))),
+        "count": len(indices),
         "n_parameters": net.n_parameters,
         "formula": formula,
-        "rank": int(np.linalg.matrix_rank(points[1:] - theta)),
+        "rank": np.linalg.matrix_rank(points[1:] - theta),
         "gradient_norm": gradient_norm(objective, points).max(),
         "zeros": zeros,
-        "expected_zeros": int(np.sum(np.abs(expected) <= ZERO * expected[-1])),
-        "around": around(objective, theta, zeros, rng) if len(layers) == 1 else 0,
-        "breaking": breaking,
+        "expected_zeros": np.sum(np.abs(expected) <= ZERO * expected[-1]),
+        "around": around(objective, theta, zeros, rng) if len(indices) == 1 else 0,
+        "breaking": breaking.ravel(),
         "order": order,
-        "growth": np.log10(norms[0] / norms[1]),
+        "growth": np.log10(long / short),
         "slice_zeros": _zeros(H[last:, last:]),
         "flat": flat.dimension,
         "flat_printed": flat.printed_dimension,
@@ -168,109 +164,125 @@ def around(objective: NetworkObjective, theta: Array, zeros: int, rng: np.random
 # --- Theorems 3.1 and 3.2 ---
 
 
-def theorems(configuration: Configuration) -> dict[str, Array]:
+def theorem(settings: LocusSettings, number: int, points: int) -> Arrays:
     """Return a row for each of many random points, each of its own network and locus."""
-    rng = generator(configuration)
-    rows = [_random_point(rng, configuration) for _ in range(configuration["points"])]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    rng = settings.generator("theorem", number)
+    return columns([_random_point(settings, rng) for _ in range(points)])
 
 
-def _random_point(rng: np.random.Generator, configuration: Configuration) -> dict[str, Any]:
+def _random_point(settings: LocusSettings, rng: np.random.Generator) -> Row:
     """Return what a random point of a random locus of a random network is like.
 
     Everything is for the summed squared error of the paper. ``printed_*`` is with the printed
     definition: b_ℓ the sum of the targets. Star points of ReLU networks have no Hessian.
     """
-    depth = int(rng.choice(configuration["depths"]))
-    sizes = [int(m) for m in rng.integers(1, configuration["max_width"] + 1, size=depth + 1)]
+    depth = int(rng.choice(settings.depths))
+    sizes = [int(m) for m in rng.integers(1, settings.max_width + 1, size=depth + 1)]
     activation = int(rng.integers(len(ACTIVATIONS)))
     net = MLP(sizes, ACTIVATIONS[activation])
-    X, Y = data(rng, int(rng.integers(2, configuration["max_samples"] + 1)), net)
+    X, Y = data(rng, int(rng.integers(2, settings.max_samples + 1)), net)
     count = int(rng.integers(1, depth))
-    layers = tuple(int(k) for k in rng.permutation(np.arange(1, depth))[:count])
-    theta = locus.sample(net, Y, layers, rng)
+    indices = tuple(int(k) for k in rng.permutation(np.arange(1, depth))[:count])
+    theta = locus.sample(net, Y, indices, rng)
     summed = theta.copy()
     summed[net.slices[-1][1]] = Y.sum(axis=0)
 
-    objective = NetworkObjective(net, X, Y)
-    point = objective.linearize(np.stack([theta, summed]))
+    point = NetworkObjective(net, X, Y).linearize(np.stack([theta, summed]))
     gradients = np.linalg.norm(point.gradient, axis=1) * Y.size
     eigenvalues = np.linalg.eigvalsh(point.hessian()) * Y.size
-    has_hessian = count > 1 or activation != ACTIVATIONS.index("relu")
     largest = np.abs(eigenvalues).max(axis=1, keepdims=True)
     zero = np.abs(eigenvalues) <= ZERO * largest
-    negative, positive = (eigenvalues < 0) & ~zero, (eigenvalues > 0) & ~zero
-    error = np.nan
-    if activation != ACTIVATIONS.index("relu"):
-        expected = locus.hessian_eigenvalues(net, theta, X, Y, layers) * Y.size
+    negative, positive = (np.sum((sign * eigenvalues > 0) & ~zero, axis=1) for sign in (-1.0, 1.0))
+    relu, error, from_two_n = net.activation == "relu", np.nan, np.nan
+    if not relu:
+        expected = locus.hessian_eigenvalues(net, theta, X, Y, indices) * Y.size
         error = np.abs(eigenvalues[0] - expected).max() / largest[0, 0]
-    from_two_n = np.abs(eigenvalues[0, -net.layers[-1] :] / (2.0 * len(Y)) - 1.0).max()
+    if count > 1:
+        from_two_n = np.abs(eigenvalues[0, -sizes[-1] :] / (2.0 * len(Y)) - 1.0).max()
     return {
         "depth": depth,
         "n_parameters": net.n_parameters,
         "samples": len(Y),
-        "outputs": net.layers[-1],
+        "outputs": sizes[-1],
         "activation": activation,
         "count": count,
-        "has_hessian": has_hessian,
+        "has_hessian": count > 1 or not relu,
         "gradient_norm": gradients[0],
-        "negative": int(negative[0].sum()),
-        "zeros": int(zero[0].sum()),
-        "positive": int(positive[0].sum()),
+        "negative": negative[0],
+        "zeros": zero[0].sum(),
+        "positive": positive[0],
         "largest_zero": np.max(np.abs(eigenvalues[0]), where=zero[0], initial=0.0) / largest[0, 0],
-        "from_two_n": from_two_n if count > 1 else np.nan,
+        "from_two_n": from_two_n,
         "spectrum_error": error,
         "printed_gradient_norm": gradients[1],
         "printed_gradient_expected": 2.0 * (len(Y) - 1) * np.linalg.norm(Y.sum(axis=0)),
-        "printed_negative": int(negative[1].sum()),
-        "printed_positive": int(positive[1].sum()),
+        "printed_negative": negative[1],
+        "printed_positive": positive[1],
     }
 
 
 # --- Theorem 5.15 and its corollaries, at points that finders end at ---
 
 
-def found(configuration: Configuration) -> dict[str, Array]:
+def found(
+    settings: LocusSettings,
+    number: int,
+    layers: Sequence[int],
+    start: str,
+    finder: str,
+    runs: int,
+) -> Arrays:
     """Return a row for each run of a finder on a very wide network.
 
     ``eigenvalues`` (n) is the spectrum, ``features`` and ``extended`` hold the singular values of Φ
     and of Φ with a row of ones, over the largest of the latter. ``walk_*`` says how far the outputs
     and the loss move on a walk of length 100 in the linear space that Theorem 5.15 promises.
     """
-    net = MLP(configuration["layers"], configuration["activation"])
-    X, Y = data(generator(configuration, 0), configuration["samples"], net)
+    net = MLP(layers, settings.activation)
+    X, Y = data(settings.generator("found", 0), settings.wide_samples, net)
     objective = NetworkObjective(net, X, Y)
-    rng = generator(configuration)
-    starts = _starts(net, X, Y, configuration, rng)
-    options = {"max_iterations": configuration["max_iterations"]}
-    if configuration["finder"] == "newton_mr":
-        # the solver's tolerance of Frye et al. 2021, Fig. 1: exact enough to converge
-        options |= {"rtol": 1e-10, "dense": True}
-        trace = newton_mr(objective, starts, squared_gradient_tolerance=1e-28, **options)
+    rng = settings.generator("found", number)
+    if start == "random":
+        starts = rng.normal(size=(runs, net.n_parameters))
+    elif start == "narrow":
+        starts = embedded(net, X, Y, settings.narrow_width, runs, rng)
+        starts = starts + 0.01 * rng.normal(size=starts.shape)
     else:
-        trace = levenberg_marquardt(objective, starts, squared_gradient_tolerance=1e-28, **options)
+        points = locus.sample(net, Y, (1,) if start == "star" else (1, 2), rng, size=runs)
+        starts = displace(net, points, [f"M_{k}" for k in range(1, len(layers))], 0.3, rng)
+    # the solver's tolerance of Frye et al. 2021, Fig. 1: exact enough to converge
+    exact = partial(newton_mr, rtol=1e-10, dense=True)
+    search = exact if finder == "newton_mr" else levenberg_marquardt
+    trace = search(objective, starts, settings.max_iterations, squared_gradient_tolerance=1e-28)
+
+    point = objective.linearize(trace.theta)
+    rows = []
+    for theta, value in zip(trace.theta, point.value, strict=True):
+        Phi = locus.hidden_activations(net, theta, X, len(layers) - 2)
+        extended = np.linalg.svd(np.column_stack([Phi, np.ones(len(X))]), compute_uv=False)
+        basis = flat_subspace(net, theta, X, rtol=UNCLEAR[0]).basis
+        step = rng.normal(size=len(basis)) @ basis
+        walked = theta + 100.0 * step / np.linalg.norm(step)
+        rows.append(
+            {
+                "samples": len(X),
+                "mean_output_loss": np.mean((Y - Y.mean(axis=0)) ** 2),
+                "features": np.linalg.svd(Phi, compute_uv=False) / extended[0],
+                "extended": extended / extended[0],
+                "walk_output_change": np.abs(net.forward(walked, X) - net.forward(theta, X)).max(),
+                "walk_loss_change": np.abs(objective.value_and_gradient(walked)[0] - value),
+            }
+        )
     return {
         "theta_start": starts,
-        "samples": np.full(len(starts), len(X)),
         "iterations": trace.iterations,
         "stop_reason": np.asarray(trace.stop_reason, dtype=np.int64),
-        **_describe_found(net, objective, trace.theta, X, Y, rng),
+        "loss": point.value,
+        "squared_gradient_norm": np.sum(point.gradient**2, axis=1),
+        "norm": np.linalg.norm(trace.theta, axis=1),
+        "eigenvalues": np.linalg.eigvalsh(point.hessian()),
+        **columns(rows),
     }
-
-
-def _starts(
-    net: MLP, X: Array, Y: Array, configuration: Configuration, rng: np.random.Generator
-) -> Array:
-    """Return random starts, or starts near a locus or near a narrower network's critical points."""
-    kind, runs = configuration["start"], configuration["runs"]
-    if kind == "random":
-        return rng.normal(size=(runs, net.n_parameters))
-    if kind == "narrow":
-        points = embedded(net, X, Y, configuration["narrow_width"], runs, rng)
-        return points + 0.01 * rng.normal(size=points.shape)
-    theta = locus.sample(net, Y, (1,) if kind == "star" else (1, 2), rng, size=runs)
-    matrices = [f"M_{layer}" for layer in range(1, len(net.layers))]
-    return displace(net, theta, matrices, 0.3, rng)
 
 
 def embedded(
@@ -298,69 +310,39 @@ def embedded(
     return np.stack(points[:size])
 
 
-def _describe_found(
-    net: MLP,
-    objective: NetworkObjective,
-    theta: Array,
-    X: Array,
-    Y: Array,
-    rng: np.random.Generator,
-) -> dict[str, Array]:
-    """Return loss, gradient, spectra and the walks at the ends theta (runs, n) of a finder."""
-    point = objective.linearize(theta)
-    features, extended, walks = [], [], []
-    for row, value in zip(theta, point.value, strict=True):
-        Phi = locus.hidden_activations(net, row, X, len(net.layers) - 2)
-        with_ones = np.linalg.svd(np.column_stack([Phi, np.ones(len(X))]), compute_uv=False)
-        features.append(np.linalg.svd(Phi, compute_uv=False) / with_ones[0])
-        extended.append(with_ones / with_ones[0])
-        basis = flat_subspace(net, row, X, rtol=UNCLEAR[0]).basis
-        step = rng.normal(size=len(basis)) @ basis
-        walked = row + 100.0 * step / np.linalg.norm(step)
-        change = np.abs(net.forward(walked, X) - net.forward(row, X)).max()
-        walks.append((change, abs(objective.value_and_gradient(walked)[0] - value)))
-    outputs, losses = np.transpose(walks)
-    return {
-        "loss": point.value,
-        "mean_output_loss": np.full(len(theta), np.mean((Y - Y.mean(axis=0)) ** 2)),
-        "squared_gradient_norm": np.sum(point.gradient**2, axis=1),
-        "norm": np.linalg.norm(theta, axis=1),
-        "eigenvalues": np.linalg.eigvalsh(point.hessian()),
-        "features": np.stack(features),
-        "extended": np.stack(extended),
-        "walk_output_change": outputs,
-        "walk_loss_change": losses,
-    }
-
-
 # --- global minima (§4) ---
 
 
-def minima(configuration: Configuration) -> dict[str, Array]:
+def minimum(settings: LocusSettings, number: int, layers: Sequence[int], samples: int) -> Arrays:
     """Return a row for each minimum that gradient descent and then Levenberg-Marquardt train to.
 
     ``dimension`` is that of the manifold of critical points around the minimum, 0 if none was
     found; ``jacobian_rank`` is that of the outputs of all samples in the parameters.
     """
-    rng = generator(configuration)
-    net = MLP(configuration["layers"], configuration["activation"])
-    X, Y = data(rng, configuration["samples"], net)
+    rng = settings.generator("minimum", number)
+    net = MLP(layers, settings.activation)
+    X, Y = data(rng, samples, net)
     objective = NetworkObjective(net, X, Y)
-    starts = np.stack(
-        [initial_theta(net, "xavier", rng) for _ in range(configuration["minima_per_network"])]
-    )
-    rule = GradientDescent(configuration["rate"])
-    trained = train(objective, starts, rule, configuration["epochs"], memory=2**25).final
-    theta = levenberg_marquardt(objective, trained, 100, squared_gradient_tolerance=1e-28).theta
-    point = objective.linearize(theta)
+    runs, rule = range(settings.minima_per_network), GradientDescent(settings.minima_rate)
+    starts = np.stack([initial_theta(net, "xavier", rng) for _ in runs])
+    trained = train(objective, starts, rule, settings.epochs, memory=2**25).final
+    ends = levenberg_marquardt(objective, trained, 100, squared_gradient_tolerance=1e-28).theta
+    point = objective.linearize(ends)
     eigenvalues = np.linalg.eigvalsh(point.hessian())
     zero = np.abs(eigenvalues) <= ZERO * eigenvalues[:, -1:]
-    outputs = jacobian(lambda t: net.forward(t, X))
-    ranks = [np.linalg.matrix_rank(outputs(t).reshape(Y.size, -1), rtol=1e-7) for t in theta]
+    outputs = jacobian(lambda theta: net.forward(theta, X))
+    rows = [
+        {
+            "n_parameters": net.n_parameters,
+            "samples": samples,
+            "outputs": layers[-1],
+            "jacobian_rank": np.linalg.matrix_rank(outputs(theta).reshape(Y.size, -1), rtol=1e-7),
+            "flat_dimension": flat_subspace(net, theta, X).dimension,
+            "dimension": around(objective, theta, zeros, rng),
+        }
+        for theta, zeros in zip(ends, zero.sum(axis=1), strict=True)
+    ]
     return {
-        "n_parameters": np.full(len(theta), net.n_parameters),
-        "samples": np.full(len(theta), len(Y)),
-        "outputs": np.full(len(theta), net.layers[-1]),
         "theta_start": starts,
         "trained_loss": objective.value_and_gradient(trained)[0],
         "loss": point.value,
@@ -368,9 +350,5 @@ def minima(configuration: Configuration) -> dict[str, Array]:
         "zeros": zero.sum(axis=1),
         "negative": np.sum((eigenvalues < 0) & ~zero, axis=1),
         "smallest": np.min(eigenvalues, where=~zero, initial=np.inf, axis=1) / eigenvalues[:, -1],
-        "jacobian_rank": np.array(ranks, dtype=np.int64),
-        "flat_dimension": np.array([flat_subspace(net, t, X).dimension for t in theta]),
-        "dimension": np.array(
-            [around(objective, t, int(z.sum()), rng) for t, z in zip(theta, zero, strict=True)]
-        ),
+        **columns(rows),
     }

@@ -9,51 +9,42 @@ from ...arrays import Array
 from ...ground_truth import critical_locus as locus
 from ...ground_truth.flat_subspace import guaranteed_zeros
 from ...networks.mlp import MLP
+from ...runner.experiment import Arrays
 from ...runner.results import Measured, Results
 from .locus_points import CONVERGED, CRITICAL, UNCLEAR
 
 
-def counted(arrays: dict[str, Array]) -> dict[str, Array]:
+def counted(results: Results) -> Arrays:
     """Return what is counted at the points that finders ended at, arrays (rows,).
 
-    ``zeros`` are the certain ones, ``zeros_at_most`` those and the doubtful; ``rank`` and
-    ``rank_with_ones`` are those of Φ and of Φ with a row of ones, with the same ``_at_most``.
-    ``printed`` and ``corrected`` are the zeros that Corollary 5.16 promises with the one and the
-    other rank, ``uniform`` those of Corollary 5.18. ``short_…`` says whether they are there: 0 yes,
+    ``zeros`` are the certain ones, ``zeros_at_most`` those and the doubtful. ``printed`` and
+    ``corrected`` are the zeros that Corollary 5.16 promises with the rank of Φ and of Φ with a row
+    of ones, ``uniform`` those of Corollary 5.18. ``short_…`` says whether they are there: 0 yes,
     1 no, −1 in doubt, or not known since the run did not converge. ``clear`` says where nothing is
     in doubt.
     """
-    eigenvalues = arrays["found_eigenvalues"]
+    eigenvalues = results["found_eigenvalues"]
     relative = eigenvalues / np.nanmax(np.abs(eigenvalues), axis=1, keepdims=True)
-    features, extended = arrays["found_features"], arrays["found_extended"]
-    sizes = [layers.split("-")[-2:] for layers in arrays["found_layers"]]
+    sizes = [layers.split("-")[-2:] for layers in results["found_layers"]]
     width, outputs = np.array(sizes, dtype=np.int64).T
-    low, high = UNCLEAR
-    counts = {
-        "converged": arrays["found_squared_gradient_norm"] < CONVERGED,
-        "negative": np.sum(relative < -high, axis=1),
-        "positive": np.sum(relative > high, axis=1),
-        "zeros": np.sum(np.abs(relative) <= low, axis=1),
-        "zeros_at_most": np.sum(np.abs(relative) <= high, axis=1),
-        "rank": np.sum(features > high, axis=1),
-        "rank_at_most": np.sum(features > low, axis=1),
-        "rank_with_ones": np.sum(extended > high, axis=1),
-        "rank_with_ones_at_most": np.sum(extended > low, axis=1),
-    }
-    known = counts["converged"]
-    clear = known & (counts["zeros"] == counts["zeros_at_most"])
-    promises = {
-        "printed": (counts["rank"], counts["rank_at_most"]),
-        "corrected": (counts["rank_with_ones"], counts["rank_with_ones_at_most"]),
-        "uniform": (arrays["found_samples"], arrays["found_samples"]),
-    }
-    for name, (rank, rank_at_most) in promises.items():
-        most, least = (width + 1 - rank) * outputs, (width + 1 - rank_at_most) * outputs
-        short = known & (counts["zeros_at_most"] < least)
-        there = known & (counts["zeros"] >= most)
+    zeros, zeros_at_most = (np.sum(np.abs(relative) <= size, axis=1) for size in UNCLEAR)
+    known = results["found_squared_gradient_norm"] < CONVERGED
+    clear, counts = known & (zeros == zeros_at_most), {}
+    for name, values in (("printed", "features"), ("corrected", "extended"), ("uniform", "")):
+        ranks = [results["found_samples"]] * 2
+        if values:
+            ranks = [np.sum(results[f"found_{values}"] > size, axis=1) for size in UNCLEAR]
+        least, most = ((width + 1 - rank) * outputs for rank in ranks)
+        short, there = known & (zeros_at_most < least), known & (zeros >= most)
         counts[name], counts[f"short_{name}"] = most, np.select([there, short], [0, 1], -1)
         clear = clear & (most == least)
-    return counts | {"clear": clear}
+    return counts | {
+        "converged": known,
+        "negative": np.sum(relative < -UNCLEAR[1], axis=1),
+        "zeros": zeros,
+        "zeros_at_most": zeros_at_most,
+        "clear": clear,
+    }
 
 
 def table(results: Results, part: str) -> pd.DataFrame:
@@ -70,15 +61,15 @@ def network(layers: str) -> MLP:
 def claims(results: Results) -> dict[str, Measured]:
     """Return every claim of Cooper 2020, measured."""
     points, minima = table(results, "theorem"), table(results, "minimum")
-    dimensions, found = table(results, "dimension"), table(results, "found")
+    dimensions = table(results, "dimension")
     breaking = results["dimension_breaking"]
     return {
         "c20-star": star(points),
-        "c20-core": core(points),
+        "c20-core": core(points[points["count"] > 1]),
         "c20-dim-s": dimension(dimensions, breaking, 1),
         "c20-dim-c": dimension(dimensions, breaking, 2),
         "c20-dim-m": global_minima(minima),
-        "c20-flat": flat(found, dimensions),
+        "c20-flat": flat(table(results, "found"), dimensions),
         "c20-growth": growth(dimensions, minima),
         "c20-cubic": cubic(results),
     }
@@ -98,7 +89,6 @@ def star(points: pd.DataFrame) -> Measured:
 
 def core(points: pd.DataFrame) -> Measured:
     """Theorem 3.2: m_ℓ positive eigenvalues, each 2N for the summed loss, and else zeros."""
-    points = points[points["count"] > 1]
     wrong = (points.positive != points.outputs) | (points.negative != 0)
     printed = (points.positive != 1) | (points.negative != 0)
     with_sum = (points.printed_positive != 1) | (points.printed_negative != 0)
@@ -117,19 +107,20 @@ def largest(dimensions: pd.DataFrame, count: int) -> pd.DataFrame:
     ``measured`` is the largest rank of the differences of sampled points, ``maximum`` that of the
     formula of §3.1.1, ``printed`` that of Proposition 6.1.
     """
-    rows = []
-    for layers, own in dimensions[dimensions["count"] == count].groupby("layers", sort=False):
-        net = network(str(layers))
-        if len(set(net.layers[1:-1])) == 1 and len(net.layers) >= count + 3:
-            rows.append(
-                {
-                    "layers": layers,
-                    "width": net.layers[1],
-                    "measured": own["rank"].max(),
-                    "maximum": locus.largest_component(net, count)[1],
-                    "printed": locus.printed_dimension(net, count),
-                }
-            )
+    own = dimensions[dimensions["count"] == count]
+    ranks = own.groupby("layers", sort=False)["rank"].max()
+    nets = {layers: network(layers) for layers in ranks.index}
+    rows = [
+        {
+            "layers": layers,
+            "width": net.layers[1],
+            "measured": ranks[layers],
+            "maximum": locus.largest_component(net, count)[1],
+            "printed": locus.printed_dimension(net, count),
+        }
+        for layers, net in nets.items()
+        if len(set(net.layers[1:-1])) == 1 and len(net.layers) >= count + 3
+    ]
     return pd.DataFrame(rows)
 
 
@@ -170,29 +161,24 @@ def flat(found: pd.DataFrame, dimensions: pd.DataFrame) -> Measured:
     """Theorem 5.15 and its corollaries, at found critical points and at points of the loci."""
     points = found[found.converged]
     deep = points.layers.str.count("-") > 2
-    short = {
-        name: [
-            f"{np.sum(points[f'short_{name}'][part] == 1)} of {part.sum()}"
-            for part in (~deep, deep)
-        ]
-        for name in ("printed", "corrected", "uniform")
-    }
+    printed, corrected, uniform = (
+        [f"{np.sum(points[name][part] == 1)} of {part.sum()}" for part in (~deep, deep)]
+        for name in ("short_printed", "short_corrected", "short_uniform")
+    )
     walk = points.walk_output_change[points.clear].max()
     exact = dimensions.slice_zeros == dimensions.flat
     missing = dimensions.slice_zeros < dimensions.flat_printed
     fails = (points.short_corrected == 1).any() or missing.any()
-    wide = (
-        f"With two hidden layers the sizes alone make {guaranteed(points[deep]).min()} zeros at "
-        f"any point, where at most {points.printed[deep].max()} are promised. "
-        if deep.any()
-        else ""
-    )
+    wide = ""
+    if deep.any():
+        least, most = guaranteed(points[deep]).min(), points.printed[deep].max()
+        wide = f"With two hidden layers the sizes alone make {least} zeros at any point, where at "
+        wide += f"most {most} are promised. "
     return Measured(
-        f"too few zeros at {short['printed'][0]} points found with one hidden layer, "
-        f"{short['printed'][1]} with two",
+        f"too few zeros at {printed[0]} points found with one hidden layer, {printed[1]} with two",
         ("corrected" if exact.all() else "differs") if fails else "reproduced",
-        f"with r̃ in place of r {' and '.join(short['corrected'])}, with the number of samples "
-        f"(Corollary 5.18) {' and '.join(short['uniform'])}: a zero block makes zero eigenvalues "
+        f"with r̃ in place of r {' and '.join(corrected)}, with the number of samples "
+        f"(Corollary 5.18) {' and '.join(uniform)}: a zero block makes zero eigenvalues "
         f"at minima only. {wide}The linear space is there (walks of length 100 move outputs by at "
         f"most {walk:.0e}); within the last layer it is smaller than printed at {missing.sum()} of "
         f"{len(dimensions)} locus points",
@@ -217,12 +203,12 @@ def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> Measured:
         "linear space": (width, deep.flat_dimension),
     }
     fits = {name: np.polyfit(np.asarray(x), np.asarray(y), 2) for name, (x, y) in curves.items()}
-    order = {name: "quadratic" if abs(fit[0]) > 1e-6 else "linear" for name, fit in fits.items()}
-    expected = dict(zip(fits, ("quadratic", "quadratic", "quadratic", "linear"), strict=True))
+    order = ["quadratic" if abs(fit[0]) > 1e-6 else "linear" for fit in fits.values()]
+    M, S, C, space = order
     return Measured(
-        ", ".join(order[name] for name in ("M", "S", "linear space")),
-        "corrected" if order == expected else "differs",
-        f"the core locus C: {order['C']}. Coefficients of m² at depth 4: "
+        f"{M}, {S}, {space}",
+        "corrected" if order == ["quadratic"] * 3 + ["linear"] else "differs",
+        f"the core locus C: {C}. Coefficients of m² at depth 4: "
         + ", ".join(f"{name} {round(fit[0], 6) + 0.0:g}" for name, fit in fits.items())
         + "; Prop. 6.1 prints 2 for M, 1 for S and 0 for C, the last two those of other components",
     )
@@ -241,12 +227,10 @@ def cubic(results: Results) -> Measured:
     end = results["cubic_end_distance"][plain][inside]
     slow = np.min(np.abs(np.stack([angle, angle - np.pi / 2, angle - 2 * np.pi])), axis=0)
     stayed = ~inside & ~left
-    near = ""
-    if stayed.any():
-        near = f", all within {np.degrees(slow[stayed].max()):.2g}° of the quadrant"
+    near = f", all within {np.degrees(slow[stayed].max(initial=0.0)):.2g}° of the quadrant"
     return Measured(
         f"{np.sum(inside & ~left)} of {inside.sum()} starts in the quadrant",
         "reproduced" if not np.any(inside & left) and left[~inside].mean() > 0.9 else "differs",
         f"end within {end.max():.0e} of the saddle; of the {np.sum(~inside)} starts elsewhere "
-        f"{stayed.sum()} have not left yet" + near,
+        f"{stayed.sum()} have not left yet" + near * bool(stayed.any()),
     )

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...arrays import Array
 from ...linalg.inertia import INDEX_TOLERANCE
 from ...points.flat_directions import SIGNS, SOURCES
 from ...runner.results import Measured, Results
+from ...statistics import deviation, two_deviations, verdict
 
 N_TEST = 10_000
 
@@ -25,43 +25,43 @@ ROUNDING = 1e-12
 Printed = dict[str, tuple[float, float]]
 """Mean and standard deviation of each quantity that a table has."""
 
+
+def _row(name: str, **quantities: tuple[float, float]) -> tuple[str, Printed]:
+    return name, quantities
+
+
 PRINTED: dict[str, tuple[str, Printed]] = {
-    "s18-t1-momentum": (
-        "momentum",
-        {"positive": (15877, 17), "negative": (2383, 16), "accuracy": (0.9635, 0.0002)},
+    "s18-t1-momentum": _row(
+        "momentum", positive=(15877, 17), negative=(2383, 16), accuracy=(0.9635, 0.0002)
     ),
     # Table 1 prints "96 ± 04", Table 3 the accuracy
-    "s18-t1-adam": (
-        "Adam",
-        {"positive": (15958, 80), "negative": (2274, 80), "accuracy": (0.9604, 0.0002)},
+    "s18-t1-adam": _row(
+        "Adam", positive=(15958, 80), negative=(2274, 80), accuracy=(0.9604, 0.0002)
     ),
-    "s18-t1-adagrad": (
-        "Adagrad",
-        {"positive": (15136, 23.76), "negative": (3123, 23.79), "accuracy": (0.95, 0.0006)},
+    "s18-t1-adagrad": _row(
+        "Adagrad", positive=(15136, 23.76), negative=(3123, 23.79), accuracy=(0.95, 0.0006)
     ),
-    "s18-t3-momentum": ("momentum", {"zero": (1620, 8)}),
-    "s18-t3-adam": ("Adam", {"zero": (1625, 2)}),
-    "s18-t3-adagrad": ("Adagrad", {"zero": (1625, 6)}),
-    "s18-t5": (
+    "s18-t3-momentum": _row("momentum", zero=(1620, 8)),
+    "s18-t3-adam": _row("Adam", zero=(1625, 2)),
+    "s18-t3-adagrad": _row("Adagrad", zero=(1625, 6)),
+    "s18-t5": _row(
         "noisy SGD",
-        {
-            "positive": (15546, 77),
-            "zero": (1625, 3),
-            "negative": (2713, 77),
-            "accuracy": (0.9647, 0.0014),
-        },
+        positive=(15546, 77),
+        zero=(1625, 3),
+        negative=(2713, 77),
+        accuracy=(0.9647, 0.0014),
     ),
     # "≈ 1625": taken to be within 1 %
-    "s18-sfn": ("saddle-free Newton", {"zero": (1625, 8)}),
-    "s18-t7-he": ("He", {"zero": (1625, 0), "accuracy": (0.9602, 0.001)}),
-    "s18-t7-normal": ("momentum", {"zero": (1625, 0), "accuracy": (0.9615, 0.0007)}),
-    "s18-t7-xavier": ("Xavier", {"zero": (1529, 9), "accuracy": (0.9621, 0.002)}),
-    "s18-t7-orthogonal": ("orthogonal", {"zero": (1571, 11), "accuracy": (0.9607, 0.0003)}),
-    "s18-t8-2": ("2 hidden layers", {"zero": (1847, 63), "accuracy": (0.9597, 0.0002)}),
-    "s18-t8-3": ("3 hidden layers", {"zero": (2119, 17), "accuracy": (0.9606, 0.0004)}),
-    "s18-t9-50": ("width × 2", {"accuracy": (0.9703, 0.0016)}),
-    "s18-t9-100": ("width × 4", {"accuracy": (0.9762, 0.0016)}),
-    "s18-t9-250": ("width × 10", {"accuracy": (0.9778, 0.0013)}),
+    "s18-sfn": _row("saddle-free Newton", zero=(1625, 8)),
+    "s18-t7-he": _row("He", zero=(1625, 0), accuracy=(0.9602, 0.001)),
+    "s18-t7-normal": _row("momentum", zero=(1625, 0), accuracy=(0.9615, 0.0007)),
+    "s18-t7-xavier": _row("Xavier", zero=(1529, 9), accuracy=(0.9621, 0.002)),
+    "s18-t7-orthogonal": _row("orthogonal", zero=(1571, 11), accuracy=(0.9607, 0.0003)),
+    "s18-t8-2": _row("2 hidden layers", zero=(1847, 63), accuracy=(0.9597, 0.0002)),
+    "s18-t8-3": _row("3 hidden layers", zero=(2119, 17), accuracy=(0.9606, 0.0004)),
+    "s18-t9-50": _row("width × 2", accuracy=(0.9703, 0.0016)),
+    "s18-t9-100": _row("width × 4", accuracy=(0.9762, 0.0016)),
+    "s18-t9-250": _row("width × 10", accuracy=(0.9778, 0.0013)),
 }
 """For each claim the row of the experiment, and what is printed."""
 
@@ -79,24 +79,26 @@ def tables_and_figures(results: Results) -> dict[str, Measured]:
 
 def table_row(results: Results, row: int, printed: Printed) -> Measured:
     """Return the claim on one row of a table."""
-    exact = results["counts"][row, :, 0]
-    means, parts, agrees, ours = [], [], True, (0.0, 0.0)
+    means, parts, found, ours = [], [], "reproduced", (0.0, 0.0)
     for name, (mean, spread) in printed.items():
-        values = results["accuracy"][row] if name == "accuracy" else exact[:, SIGNS.index(name)]
-        ours = interval(values)
-        error = max(spread, binomial(mean)) if name == "accuracy" else spread
-        agrees &= ours[0] <= mean + 2 * error and mean - 2 * error <= ours[1]
+        if name == "accuracy":
+            values = results["accuracy"][row]
+            error = max(spread, float(np.sqrt(mean * (1.0 - mean) / N_TEST)))
+        else:
+            values, error = results["counts"][row, :, 0, SIGNS.index(name)], spread
         means.append(float(np.mean(values)))
+        ours = two_deviations(means[-1], deviation(values))
+        if verdict(ours, two_deviations(mean, error)) == "differs":
+            found = "differs"
         own, paper = written(name, means[-1], deviation(values)), written(name, mean, spread)
         parts.append(f"{name} {own} against {paper}")
     why = "; ".join(parts)
-    verdict = "reproduced" if agrees else "differs"
     if set(printed) != {"accuracy"}:
         why += zeros(results, row)
     most = results["most_negative"][row]
     mean, spread = printed.get("negative", (0.0, 0.0))
     if mean - 2 * spread > most:
-        verdict = "corrected"
+        found = "corrected"
         why += (
             f". At most {most:g} can be negative with the cross-entropy that the paper states: "
             "with the last layer's weights held it is a convex function of all other parameters "
@@ -106,14 +108,14 @@ def table_row(results: Results, row: int, printed: Printed) -> Measured:
     dead = results["sources"][row, :, SOURCES.index("dead inputs")].min()
     mean, spread = printed.get("zero", (dead, 0.0))
     if mean + 2 * spread < dead:
-        verdict = "corrected"
+        found = "corrected"
         why += (
             f". No fewer than {dead:g} can be zero: the weights from pixels that are 0 in every "
             "image make as many rows of zeros, wherever training starts and ends"
         )
     return Measured(
         means if len(means) > 1 else means[0],
-        verdict,
+        found,
         f"{results['accuracy'].shape[1]} trials, mean ± standard deviation: {why}",
         ours if len(printed) == 1 else None,
     )
@@ -121,17 +123,14 @@ def table_row(results: Results, row: int, printed: Printed) -> Measured:
 
 def zeros(results: Results, row: int) -> str:
     """Return what is said of a row's zero eigenvalues."""
-    counted = "".join(
-        f"; within {tau:g} {by_sign(results, row, tau)}" for tau in (ROUNDING, INDEX_TOLERANCE)
-    )
-    rows = list(results.coordinates["row"])
+    rows, taus = list(results.coordinates["row"]), (ROUNDING, INDEX_TOLERANCE)
+    counted = "".join(f"; within {tau:g} {by_sign(results, row, tau)}" for tau in taus)
     if rows[row] == "momentum" and "single precision" in rows:
         single = by_sign(results, rows.index("single precision"), 0.0)
         counted += f"; with the Hessian rounded to single precision {single}, to the last bit"
     sources = results["sources"][row].mean(axis=0)
-    known = ", ".join(
-        f"{count:g} {name}" for name, count in zip(SOURCES, sources, strict=True) if count
-    )
+    named = zip(SOURCES, sources, strict=True)
+    known = ", ".join(f"{count:g} {name}" for name, count in named if count)
     return f". Zero to the last bit{counted}. Null vectors that are known beforehand: {known}"
 
 
@@ -179,22 +178,6 @@ def figures(results: Results) -> dict[str, Measured]:
             f"{exact[:, -1].mean():g}",
         ),
     }
-
-
-def interval(values: Array) -> tuple[float, float]:
-    """Return mean ± 2 standard deviations over the trials."""
-    mean, half = float(np.mean(values)), 2.0 * deviation(values)
-    return mean - half, mean + half
-
-
-def binomial(share: float) -> float:
-    """Return the standard deviation of a share of the test images, if they were drawn anew."""
-    return float(np.sqrt(share * (1.0 - share) / N_TEST))
-
-
-def deviation(values: Array) -> float:
-    """Return the standard deviation over the trials, 0 for one trial."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def written(name: str, mean: float, spread: float) -> str:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array
+from ...checks import different
 from ...datasets.own import checksum
 from ...devices import DEVICES
 from ...networks.mlp import MLP
 from ...points.flat_directions import SIGNS, SOURCES, counts, most_negative
-from ...runner.experiment import Configuration, Experiment, Read, setting
-from ...runner.results import FIRST_BITS, Measured, Results, rounded
-from ...runner.store import Record, Store, canonical
+from ...runner.experiment import Arrays, Experiment, setting
+from ...runner.results import Measured, Results
+from ...runner.store import Record, Store, Task
 from .claims import tables_and_figures
-from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, peak_memory, spectrum
-from .digits_training import train_network
+from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, spectrum
+from .digits_training import Features, Images, Training, train
 
 
 class Row(NamedTuple):
     """A row of a table, as it differs from the first one: Nesterov momentum on 784-25-10.
 
     ``hidden`` holds the widths of the hidden layers as multiples of the setting, ``rate`` and
-    ``batch`` are likewise multiples; ``data`` is one of ``DATA``, or None for the setting
-    ``images``.
+    ``batch`` are likewise multiples; ``data`` is the name of ``Images``, or None for the
+    setting ``images``.
     """
 
     method: str = "momentum"
@@ -64,6 +66,20 @@ ROWS = {
     "batch × 10": Row(batch=10),
 }
 """The rows by name."""
+
+DIMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("loss", "error"), ("epoch",)),
+    "eigenvalues": ("eigenvalue",),
+    "counts": ("tolerance", "sign"),
+    "sources": ("source",),
+    **dict.fromkeys(("rescaled", "rest", "forced"), ("tolerance",)),
+    "distance": ("law",),
+    **{f"course_{name}": ("point",) for name in ("epoch", "loss", "error", "known_zeros")},
+    "course_eigenvalues": ("point", "course_eigenvalue"),
+}
+"""The dimensions that arrays have beyond row and trial."""
+
+LABELS = {"tolerance": TOLERANCES, "sign": SIGNS, "source": SOURCES, "law": LAWS}
 
 FEATURE_ROWS = tuple(name for name, row in ROWS.items() if row.data is None)
 """Those that features of another data set can have."""
@@ -152,8 +168,7 @@ class DegenerateSaddles(Experiment):
 
     def check(self) -> None:
         """Raise a ValueError if rows are missing or repeated, or features cannot have them."""
-        if not self.rows or len(set(self.rows)) < len(self.rows):
-            raise ValueError(f"rows must be one or more different names, not {self.rows}")
+        different("rows", self.rows)
         controls = [name for name in self.rows if name not in FEATURE_ROWS]
         if self.features and controls:
             raise ValueError(f"rows must not hold {controls} with features: they are of images")
@@ -162,23 +177,25 @@ class DegenerateSaddles(Experiment):
         if self.crop > 28:
             raise ValueError(f"crop must be at most 28, not {self.crop}")
 
-    def data(self, name: str | None, trial: int, size: int) -> dict[str, Any]:
-        """Return the configuration of a data set."""
+    def data(self, name: str | None, trial: int, size: int) -> Images | Features:
+        """Return a data set: that of the setting if the name is None."""
         if self.features:
-            path = self.features
-            return {"name": "features", "path": path, "sha256": checksum("features", path)}
+            return Features(self.features, checksum("features", self.features))
         name = self.images if name is None else name
-        own: dict[str, Any] = {"n_train": self.n_train, "n_test": self.n_test, "size": size}
-        if name == "cropped":
-            own["crop"] = self.crop
-        if name == "jittered":
-            own["jitter"] = self.jitter
-        if name in ("split", "centred split", "jittered"):
-            own |= {"seed": self.seed, "trial": trial}
-        return {"name": name, **own}
+        random = name in ("split", "centred split", "jittered")
+        return Images(
+            name,
+            self.n_train,
+            self.n_test,
+            size,
+            crop=self.crop if name == "cropped" else None,
+            jitter=self.jitter if name == "jittered" else None,
+            seed=self.seed if random else None,
+            trial=trial if random else None,
+        )
 
-    def training(self, row: Row, trial: int) -> dict[str, Any]:
-        """Return the configuration of a training."""
+    def training(self, row: Row, trial: int) -> Training:
+        """Return the training of a row in a trial."""
         options: dict[str, dict[str, Any]] = {
             "momentum": {"rate": row.rate * self.momentum_rate, "momentum": self.momentum},
             "Adam": {"rate": row.rate * self.adam_rate},
@@ -188,134 +205,96 @@ class DegenerateSaddles(Experiment):
         }
         autoencoder = row.method == "saddle-free Newton"
         width = self.autoencoder_hidden if autoencoder else self.hidden
-        return {
-            "stage": "train",
-            "data": self.data(row.data, trial, self.size),
-            "method": row.method,
-            "options": options[row.method],
-            "batch_size": None if autoencoder else row.batch * self.batch_size,
-            "activation": self.autoencoder_activation if autoencoder else "relu",
-            "initialization": row.initialization,
-            "hidden": [width * times for times in row.hidden],
-            "keep_theta": row.spectrum,
-            "stop": self.autoencoder_stop if autoencoder else self.stop,
-            "max_epochs": self.max_epochs,
-            "seed": self.seed,
-            "trial": trial,
-        }
+        return Training(
+            data=self.data(row.data, trial, self.size),
+            method=row.method,
+            options=options[row.method],
+            batch_size=None if autoencoder else row.batch * self.batch_size,
+            activation=self.autoencoder_activation if autoencoder else "relu",
+            initialization=row.initialization,
+            hidden=tuple(width * times for times in row.hidden),
+            keep_theta=row.spectrum,
+            stop=self.autoencoder_stop if autoencoder else self.stop,
+            max_epochs=self.max_epochs,
+            seed=self.seed,
+            trial=trial,
+        )
 
-    def course(self, trial: int) -> dict[str, Any]:
-        """Return the configuration of a small network's training."""
-        return {
-            **self.training(Row(), trial),
-            "stage": "course",
-            "data": self.data(None, trial, self.course_size),
-            "hidden": [self.course_hidden],
-            "max_epochs": self.course_epochs,
-        }
+    def train_task(self, row: Row, trial: int) -> Task:
+        """Return the task of a row's training."""
+        training = self.training(row, trial)
+        return self.task(partial(train, training), stage="train", **training.configuration)
 
-    def stages(self) -> list[list[dict[str, Any]]]:
+    def spectrum_task(self, row: Row, trial: int) -> Task:
+        """Return the task of the spectrum where a row's training ends."""
+        trained = self.train_task(row, trial)
+        return self.task(
+            partial(spectrum, self.training(row, trial), row.precision, self.device),
+            trained,
+            stage="spectrum",
+            train=trained.configuration,
+            precision=row.precision,
+            **({} if self.device == "cpu" else {"device": self.device}),
+        )
+
+    def course_task(self, trial: int) -> Task:
+        """Return the task of the spectra while a small network trains."""
+        training = replace(
+            self.training(Row(), trial),
+            data=self.data(None, trial, self.course_size),
+            hidden=(self.course_hidden,),
+            max_epochs=self.course_epochs,
+        )
+        return self.task(partial(course, training), stage="course", **training.configuration)
+
+    def stages(self) -> list[list[Task]]:
         """Return the trainings, each once, then the courses and the spectra.
 
         All rows of a trial come before the next trial, so that a run that is stopped early leaves
         whole trials: with ``trials`` set to their number they can be looked at.
         """
-        trainings: list[dict[str, Any]] = []
+        rows = [ROWS[name] for name in self.rows]
+        trainings: dict[str, Task] = {}
         later = []
         for trial in range(self.trials):
-            rows = [ROWS[name] for name in self.rows]
             for row in rows:
-                if self.training(row, trial) not in trainings:
-                    trainings.append(self.training(row, trial))
-            later.append(self.course(trial))
-            later += [self.spectrum(row, trial) for row in rows if row.spectrum]
-        return [trainings, later]
-
-    def spectrum(self, row: Row, trial: int) -> dict[str, Any]:
-        """Return the configuration of a spectrum."""
-        return {
-            "stage": "spectrum",
-            "train": self.training(row, trial),
-            "precision": row.precision,
-            **({} if self.device == "cpu" else {"device": self.device}),
-        }
+                task = self.train_task(row, trial)
+                trainings.setdefault(task.key, task)
+            later.append(self.course_task(trial))
+            later += [self.spectrum_task(row, trial) for row in rows if row.spectrum]
+        return [list(trainings.values()), later]
 
     @staticmethod
-    def compute(configuration: Configuration, read: Read) -> dict[str, Array]:
-        """Train, or compute a spectrum, or a course of spectra."""
-        if configuration["stage"] == "train":
-            trained = train_network(configuration)
-            theta = trained.pop("theta")
-            trained["n_parameters"] = np.array(len(theta))
-            if configuration["keep_theta"]:  # to the precision of the public code
-                trained["theta"] = rounded(theta, FIRST_BITS)
-            return trained
-        if configuration["stage"] == "course":
-            passed = course(configuration)
-            return {**passed, "eigenvalues": rounded(passed["eigenvalues"])}
-        theta = read(configuration["train"])["theta"]
-        device = configuration.get("device", "cpu")
-        found = spectrum(configuration["train"], theta, configuration["precision"], device)
-        return {
-            **found,
-            "eigenvalues": rounded(found["eigenvalues"], FIRST_BITS),
-            "peak_memory": np.array(peak_memory()),
-        }
-
-    @staticmethod
-    def binding(arrays: dict[str, Array]) -> dict[str, Array]:
+    def binding(arrays: Arrays) -> Arrays:
         """Return the first losses of a training, or a spectrum: training amplifies rounding."""
         names = ("first_losses",) if "first_losses" in arrays else ("eigenvalues", "sources")
         return {name: arrays[name] for name in names}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the numbers of all rows and trials; NaN where a row has none of a kind."""
-        found = {
-            canonical(record.configuration): {
-                **record.arrays,
-                "seconds": np.array(float(record.header["seconds"])),
-            }
-            for record in records
+        found = {task.key: record for task, record in zip(self.tasks(), records, strict=True)}
+        trials = range(self.trials)
+        cells, courses = [], []
+        for row, trial in product((ROWS[name] for name in self.rows), trials):
+            trained = found[self.train_task(row, trial).key]
+            own = {**trained.arrays, "train_seconds": np.array(trained.header["seconds"])}
+            if row.spectrum:
+                own |= described(found[self.spectrum_task(row, trial).key])
+            cells.append(own)
+        # where there is no spectrum its arrays are empty, to be filled up with NaN
+        none = {
+            name: np.full((0,) * np.ndim(x), np.nan) for own in cells for name, x in own.items()
         }
-        arrays: dict[str, Array] = {}
-        dims: dict[str, tuple[str, ...]] = {}
-
-        def add(name: str, values: Sequence[Sequence[Array]], tail: tuple[str, ...]) -> None:
-            arrays[name], dims[name] = stacked(values), ("row", "trial", *tail)
-
-        cases = [[(ROWS[name], trial) for trial in range(self.trials)] for name in self.rows]
-        trained = [[found[canonical(self.training(*case))] for case in row] for row in cases]
-        for name, tail in TRAINED_DIMS.items():
-            add(name, [[own[name] for own in row] for row in trained], tail)
-        dims_of_none = {**SPECTRUM_DIMS, "seconds": ()}
-        nothing = {name: np.full((0,) * len(tail), np.nan) for name, tail in dims_of_none.items()}
-        spectra = [
-            [
-                described(found[canonical(self.spectrum(*case))]) if case[0].spectrum else nothing
-                for case in row
-            ]
-            for row in cases
-        ]
-        for name, tail in SPECTRUM_DIMS.items():
-            add(name, [[own[name] for own in row] for row in spectra], tail)
-        for name, tasks in (("train", trained), ("spectrum", spectra)):
-            add(f"{name}_seconds", [[own["seconds"] for own in row] for row in tasks], ())
-        arrays["most_negative"] = np.array([self.most_negative(ROWS[name]) for name in self.rows])
-        dims["most_negative"] = ("row",)
-        courses = [found[canonical(self.course(trial))] for trial in range(self.trials)]
-        for name, tail in COURSE_DIMS.items():
-            arrays[f"course_{name}"] = np.stack([own[name] for own in courses])
-            dims[f"course_{name}"] = ("trial", *tail)
-        return Results(
-            arrays,
-            dims,
-            {
-                "row": self.rows,
-                "tolerance": TOLERANCES,
-                "sign": SIGNS,
-                "source": SOURCES,
-                "law": LAWS,
-            },
+        for trial in trials:
+            own = found[self.course_task(trial).key].arrays
+            courses.append(Results.of({f"course_{name}": x for name, x in own.items()}, DIMS))
+        most = np.array([self.most_negative(ROWS[name]) for name in self.rows])
+        return (
+            Results.stacked(
+                [Results.of(none | own, DIMS) for own in cells], row=self.rows, trial=trials
+            )
+            | Results.stacked(courses, trial=trials)
+            | Results({"most_negative": most}, {"most_negative": ("row",)}, LABELS)
         )
 
     def most_negative(self, row: Row) -> float:
@@ -325,51 +304,23 @@ class DegenerateSaddles(Experiment):
         inputs there are plays no part.
         """
         training = self.training(row, 0)
-        if training["activation"] != "relu":
+        if training.activation != "relu":
             return np.nan
-        wide = max(training["hidden"]) ** 2 + 100
-        return float(most_negative(MLP((wide, *training["hidden"], 10), activation="relu")))
+        wide = max(training.hidden) ** 2 + 100
+        return most_negative(MLP((wide, *training.hidden, 10), activation="relu"))
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on Tables 1 to 9 and Figs 2 and 3, if they are of MNIST."""
         return {} if self.features else tables_and_figures(results)
 
 
-TRAINED_DIMS: dict[str, tuple[str, ...]] = {
-    "n_parameters": (),
-    "accuracy": (),
-    "stopped": (),
-    "loss": ("epoch",),
-    "error": ("epoch",),
-}
-SPECTRUM_DIMS: dict[str, tuple[str, ...]] = {
-    "eigenvalues": ("eigenvalue",),
-    "zero_rows": (),
-    "counts": ("tolerance", "sign"),
-    "sources": ("source",),
-    "rescaled": ("tolerance",),
-    "rest": ("tolerance",),
-    "forced": ("tolerance",),
-    "gradient_norm": (),
-    "distance": ("law",),
-    "peak_memory": (),
-}
-COURSE_DIMS: dict[str, tuple[str, ...]] = {
-    "epoch": ("point",),
-    "loss": ("point",),
-    "error": ("point",),
-    "eigenvalues": ("point", "course_eigenvalue"),
-    "known_zeros": ("point",),
-}
-
-
-def described(found: dict[str, Array]) -> dict[str, Array]:
+def described(record: Record) -> Arrays:
     """Return a spectrum with its counts by tolerance and what is left unexplained of its zeros.
 
     ``rest`` is what is measured: the zeros at a tolerance, less the rank of the null vectors, less
     the rescalings that are null directions to that tolerance.
     """
-    tolerances = np.array(TOLERANCES)
+    found, tolerances = record.arrays, np.array(TOLERANCES)
     counted = counts(found["eigenvalues"], tolerances, int(found["zero_rows"]))
     rescaled = np.searchsorted(found["rescaling"], tolerances, side="right")
     try:
@@ -378,23 +329,9 @@ def described(found: dict[str, Array]) -> dict[str, Array]:
         distance = np.full(len(LAWS), np.nan)
     return {
         **found,
+        "spectrum_seconds": np.array(record.header["seconds"]),
         "counts": counted,
         "rescaled": rescaled,
         "rest": counted[:, 1] - found["sources"].sum() - rescaled,
         "distance": distance,
     }
-
-
-def stacked(values: Sequence[Sequence[Array]]) -> Array:
-    """Return arrays of one number of dimensions as one, NaN after the shorter ones.
-
-    Where there is none at all an empty array stands for it.
-    """
-    shapes = [array.shape for row in values for array in row]
-    shape = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-    whole = np.full((len(values), len(values[0]), *shape), np.nan)
-    for r, row in enumerate(values):
-        for t, array in enumerate(row):
-            here: tuple[Any, ...] = (r, t, *(slice(size) for size in array.shape))
-            whole[here] = array
-    return whole

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 from scipy.optimize import minimize
 
-from ...arrays import Array, array_namespace
+from ...arrays import Array
 from ...devices import to_numpy
-from ...linalg.band_reduction import eigenvalues_in_place
-from ...networks.initialization import initial_theta
+from ...linalg.large_spectra import live_spectrum, round_to_single
 from ...networks.objective import NetworkObjective
 from ...points.flat_directions import SOURCES, forced_zeros, null_space, without_dead
 from ...points.spectral_laws import Law, MarchenkoPastur, Semicircle, kolmogorov_smirnov
-from ...runner.experiment import Configuration
-from .digits_training import GradientEpochs, generator, misclassified, problem
+from ...runner.experiment import Arrays
+from ...runner.results import FIRST_BITS, rounded
+from .digits_training import N_FIRST, Training, misclassified
 
 TOLERANCES = (0.0, *(10.0**power for power in range(-16, 0)))
 """Below which |λ| an eigenvalue counts as zero. The paper states none."""
 
 COURSE_FRACTIONS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """The points of the first epoch where spectra are taken: there the error falls most."""
-
-ROWS = 64
-"""Of a Hessian that are rounded at a time: chosen by us, to take little memory."""
 
 LAWS = ("Wigner", "Marchenko–Pastur")
 
@@ -42,9 +39,7 @@ LAW_SIZES, CENTRES, RATIOS = 25, (-1.0, -0.5, 0.0, 0.5, 1.0), (0.05, 0.2, 0.6, 1
 centres from the median in radii, and ratios of Marchenko and Pastur's law."""
 
 
-def spectrum(
-    training: Configuration, theta: Array, precision: str, device: str = "cpu"
-) -> dict[str, Array]:
+def spectrum(training: Training, precision: str, device: str, trained: Arrays) -> Arrays:
     """Return the spectrum of the Hessian over the training data, and what is known of its zeros.
 
     Rows of dead inputs and dead units are zero and are never computed; other rows that come out
@@ -52,23 +47,24 @@ def spectrum(
 
     Parameters
     ----------
-    training : dict
-        The configuration of the network's training.
-    theta : array (n,)
+    training : Training
     precision : {"double", "single"}
         With "single" the Hessian's elements are rounded to single precision, as the public code
         of Sankar & Balasubramanian 2018 computes them.
     device : {"cpu", "gpu"}
         Where the Hessian and its eigenvalues are computed.
+    trained : dict
+        ``theta`` (n,), where training ended.
 
     Returns
     -------
     dict
         ``eigenvalues``, ascending, without those of zero rows; ``zero_rows``, how many those are;
         ``sources`` (5,), see ``SOURCES``; ``rescaling``, see there; ``forced`` (T,) for each of
-        ``TOLERANCES``: how many zeros small rows alone force; ``gradient_norm``.
+        ``TOLERANCES``: how many zeros small rows alone force; ``gradient_norm``; ``peak_memory``.
     """
-    net, loss, data, targets = problem(training)
+    theta = trained["theta"]
+    net, loss, data, targets = training.problem()
     known = null_space(net, theta, data.X, loss)
     ranks = known.ranks()
     small = without_dead(net, theta, data.X)
@@ -76,59 +72,22 @@ def spectrum(
     point = objective.linearize(objective.asarray(small.theta))
     gradient = np.zeros_like(theta)
     gradient[small.kept] = to_numpy(point.gradient)
-    scaled = known.rescaling(gradient)
+    rescaling = known.rescaling(gradient)
     H = point.hessian()
-    del point, objective, targets, data, small, known
+    del point, objective, targets, data, small, known  # H may fill most of the memory
     if precision == "single":
         round_to_single(H)
     row_norms = np.zeros(len(theta))
-    if device == "cpu":
-        row_norms[: len(H)] = np.sqrt(np.einsum("ij,ij->i", H, H))
-        live = np.flatnonzero(H.any(axis=1))
-        eigenvalues = eigenvalues_in_place(leading(H, live)) if len(live) else np.zeros(0)
-    else:
-        row_norms[: H.shape[0]], eigenvalues = on_its_device(H)
+    row_norms[: H.shape[0]], eigenvalues = live_spectrum(H)
     return {
-        "eigenvalues": eigenvalues,
+        "eigenvalues": rounded(eigenvalues, FIRST_BITS),
         "zero_rows": np.array(len(theta) - len(eigenvalues)),
         "sources": np.array([ranks[name] for name in SOURCES]),
-        "rescaling": scaled,
+        "rescaling": rescaling,
         "forced": forced_zeros(row_norms, np.array(TOLERANCES)),
         "gradient_norm": np.linalg.norm(gradient),
+        "peak_memory": np.array(peak_memory()),
     }
-
-
-def leading(H: Array, rows: Array) -> Array:
-    """Return H[rows][:, rows] for ascending rows, moved within H's own memory, which may be large.
-
-    Row i of the result is row ``rows[i]`` ≥ i of H, so that none is overwritten before it is read.
-    """
-    for i, row in enumerate(rows):
-        H[i, : len(rows)] = H[row, rows]
-    return H[: len(rows), : len(rows)]
-
-
-def on_its_device(H: Array) -> tuple[Array, Array]:
-    """Return the norms of H's rows, and the eigenvalues without those of zero rows, as NumPy's.
-
-    At most four arrays of the size of H are needed at a time, with what the solver needs.
-    """
-    xp = array_namespace(H)
-    norms = to_numpy(xp.sqrt(xp.vecdot(H, H)))
-    live = xp.nonzero(xp.any(H != 0.0, axis=1))[0]
-    if live.shape[0] == 0:
-        return norms, np.zeros(0)
-    if live.shape[0] < H.shape[0]:
-        H = xp.take(xp.take(H, live, axis=0), live, axis=1)
-    return norms, to_numpy(xp.linalg.eigvalsh(H))
-
-
-def round_to_single(H: Array) -> None:
-    """Round the elements of H to single precision, some rows at a time, in place."""
-    xp = array_namespace(H)
-    for start in range(0, H.shape[0], ROWS):
-        rows = slice(start, min(start + ROWS, H.shape[0]))
-        H[rows, :] = xp.astype(xp.astype(H[rows, :], xp.float32), xp.float64)
 
 
 def peak_memory() -> float:
@@ -145,7 +104,7 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def course(training: Configuration) -> dict[str, Array]:
+def course(training: Training) -> Arrays:
     """Train a network and return spectra on the way (Figs 2 and 3 of the paper).
 
     Returns
@@ -153,31 +112,32 @@ def course(training: Configuration) -> dict[str, Array]:
     dict
         ``epoch`` (K,) with parts of the first epoch (``COURSE_FRACTIONS``), ``loss``, ``error``
         (K,), the share of training samples misclassified, ``eigenvalues`` (K, n), ascending,
-        ``known_zeros`` (K,), the rank of the known null vectors, and the first losses.
+        ``known_zeros`` (K,), the rank of the known null vectors, and ``first_losses``.
     """
-    net, loss, data, targets = problem(training)
+    net, loss, data, targets = training.problem()
     objective = NetworkObjective(net, data.X, targets, loss=loss)
-    theta = initial_theta(net, training["initialization"], generator(training, 1))
-    epochs = GradientEpochs(objective, theta, training)
-    steps = -(-objective.n_samples // training["batch_size"])
-    wanted = {round(part * steps) for part in COURSE_FRACTIONS}
-    wanted |= {steps * epoch for epoch in range(1, training["max_epochs"] + 1)}
-    found: dict[str, list[Array]] = {}
-    for step in range(steps * training["max_epochs"] + 1):
+    theta = training.initial_theta(net)
+    per_epoch = training.steps_per_epoch(objective.n_samples)
+    wanted = {round(part * per_epoch) for part in COURSE_FRACTIONS}
+    wanted |= {per_epoch * epoch for epoch in range(1, training.max_epochs + 1)}
+    first, found = [], []
+    steps = enumerate(training.steps(objective, theta))
+    for step, (seen, after) in islice(steps, per_epoch * training.max_epochs + 1):
         if step in wanted:
             point = objective.linearize(theta)
-            here = {
-                "epoch": step / steps,
-                "loss": point.value,
-                "error": misclassified(net, theta, data.X, data.labels),
-                "eigenvalues": np.linalg.eigvalsh(point.hessian()),
-                "known_zeros": sum(null_space(net, theta, data.X, loss).ranks().values()),
-            }
-            for name, value in here.items():
-                found.setdefault(name, []).append(np.asarray(value))
-        theta = epochs.advance(theta)
-    arrays = {name: np.stack(values) for name, values in found.items()}
-    return {**arrays, "first_losses": np.array(epochs.first)}
+            found.append(
+                {
+                    "epoch": step / per_epoch,
+                    "loss": point.value,
+                    "error": misclassified(net, theta, data.X, data.labels),
+                    "eigenvalues": rounded(np.linalg.eigvalsh(point.hessian())),
+                    "known_zeros": sum(null_space(net, theta, data.X, loss).ranks().values()),
+                }
+            )
+        first.append(seen)
+        theta = after
+    arrays = {name: np.array([point[name] for point in found]) for name in found[0]}
+    return {**arrays, "first_losses": np.array(first[:N_FIRST])}
 
 
 def bulk(eigenvalues: Array) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,23 +18,13 @@ from ...finders import saddle_free_newton
 from ...networks.initialization import initial_theta
 from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
-from ...runner.experiment import Configuration
+from ...runner.experiment import Arrays
+from ...runner.results import FIRST_BITS, rounded
 from ...training.optimizers import Adagrad, Adam, Nesterov, NoisySGD, Rule
 
 N_CLASSES = 10
 N_FIRST = 5
 """Losses of the first mini-batches that are stored, to be compared when a task is repeated."""
-
-DATA = {
-    "train": "the training images",
-    "all": "training and test images together; accuracy on the test images among them",
-    "split": "training and test images put together and divided anew at random",
-    "centred split": "the same, after the mean image of all of them is subtracted",
-    "cropped": "the centre of the images, without the pixels that are never inked",
-    "jittered": "the training images with Gaussian noise on every pixel",
-    "features": "features that the user supplies",
-}
-"""The data sets by name."""
 
 RULES: dict[str, Callable[..., Rule]] = {
     "momentum": Nesterov,
@@ -54,6 +46,63 @@ class Split(NamedTuple):
     test_labels: Array
 
 
+@dataclass(frozen=True)
+class Images:
+    """Images of MNIST, with pixels scaled to [0, 1].
+
+    Parameters
+    ----------
+    name : str
+        "train": the training images; "all": training and test images together, with the accuracy
+        on the test images among them; "split": both put together and divided anew at random;
+        "centred split": the same, after the mean image is subtracted; "cropped": their centre,
+        without the pixels that are never inked; "jittered": the training images with Gaussian
+        noise on every pixel.
+    n_train, n_test : int
+    size : int
+        Pixels along a side.
+    crop : int, optional
+        Pixels along a side that remain of 28, of "cropped" images.
+    jitter : float, optional
+        The noise's standard deviation.
+    seed, trial : int, optional
+        Of a split or of noise.
+    """
+
+    name: str
+    n_train: int
+    n_test: int
+    size: int
+    crop: int | None = None
+    jitter: float | None = None
+    seed: int | None = None
+    trial: int | None = None
+
+    def load(self) -> Split:
+        """Return the images and their labels."""
+        images, labels = pool(self.n_train, self.n_test)
+        size = self.size
+        if self.crop is not None:
+            size = round(size * self.crop / images.shape[1])
+            images = crop(images, self.crop)
+        if size != images.shape[1]:
+            images = resize(images, size)
+        X = images.reshape(len(images), -1) / 255.0
+        if self.name == "all":
+            return Split(X, labels, X[self.n_train :], labels[self.n_train :])
+        if self.name == "centred split":
+            X -= X.mean(axis=0)
+        if self.seed is not None and self.trial is not None:
+            rng = generator(self.seed, self.trial, 0)
+            if self.jitter is not None:
+                X += self.jitter * rng.standard_normal(X.shape)
+            else:
+                order = rng.permutation(len(X))
+                X, labels = X[order], labels[order]
+        N = self.n_train
+        return Split(X[:N], labels[:N], X[N:], labels[N:])
+
+
 @lru_cache(maxsize=1)
 def pool(n_train: int, n_test: int) -> Digits:
     """Return training images followed by test images: the shipped ones if they are enough."""
@@ -71,39 +120,9 @@ def pool(n_train: int, n_test: int) -> Digits:
     )
 
 
-def load(data: Configuration) -> Split:
-    """Return the data set of a configuration, pixels scaled to [0, 1]."""
-    if data["name"] == "features":
-        return load_features(data["path"], data["sha256"])
-    n_train = data["n_train"]
-    images, labels = pool(n_train, data["n_test"])
-    size = data["size"]
-    if data["name"] == "cropped":
-        size = round(size * data["crop"] / images.shape[1])
-        images = crop(images, data["crop"])
-    if size != images.shape[1]:
-        images = resize(images, size)
-    X = images.reshape(len(images), -1) / 255.0
-    if data["name"] == "all":
-        return Split(X, labels, X[n_train:], labels[n_train:])
-    if data["name"] in ("split", "centred split"):
-        if data["name"] == "centred split":
-            X -= X.mean(axis=0)
-        order = generator(data, 0).permutation(len(X))
-        X, labels = X[order], labels[order]
-    if data["name"] == "jittered":
-        X += data["jitter"] * generator(data, 0).standard_normal(X.shape)
-    return Split(X[:n_train], labels[:n_train], X[n_train:], labels[n_train:])
-
-
-def generator(configuration: Configuration, stream: int) -> np.random.Generator:
-    """Return a generator of a trial; other streams give other numbers."""
-    key = (configuration["trial"], stream)
-    return np.random.default_rng(np.random.SeedSequence(configuration["seed"], spawn_key=key))
-
-
-def load_features(path: str, sha256: str | None = None) -> Split:
-    """Return the features in a user's ``.npz`` file, as they are.
+@dataclass(frozen=True)
+class Features:
+    """The features in a user's ``.npz`` file, as they are.
 
     It holds X_train (N, inputs) and X_test (M, inputs) of float32 or float64 and their labels
     y_train (N,) and y_test (M,), integers from 0 to 9.
@@ -113,37 +132,126 @@ def load_features(path: str, sha256: str | None = None) -> Split:
     path : str
     sha256 : str, optional
         What ``checksum`` said of the file before.
-
-    Raises
-    ------
-    ValueError
-        If it does not hold these arrays, or is another file than it was: the message says what.
     """
-    arrays = npz_arrays("features", path, FEATURE_ARRAYS, sha256)
-    parts = [
-        checked_samples(path, f"_{part}", arrays[f"X_{part}"], arrays[f"y_{part}"], N_CLASSES)
-        for part in ("train", "test")
-    ]
-    if parts[0][0].shape[1] != parts[1][0].shape[1]:
-        raise ValueError(f"X_train and X_test in {path} must have as many columns as each other")
-    return Split(*parts[0], *parts[1])
+
+    path: str
+    sha256: str | None = None
+    name: str = "features"
+
+    def load(self) -> Split:
+        """Return the features and their labels.
+
+        Raises
+        ------
+        ValueError
+            If the file does not hold these arrays, or is another one than it was: the message says
+            what.
+        """
+        arrays = npz_arrays("features", self.path, FEATURE_ARRAYS, self.sha256)
+        (X, labels), (X_test, test_labels) = (
+            checked_samples(
+                self.path, f"_{part}", arrays[f"X_{part}"], arrays[f"y_{part}"], N_CLASSES
+            )
+            for part in ("train", "test")
+        )
+        if X.shape[1] != X_test.shape[1]:
+            raise ValueError(
+                f"X_train and X_test in {self.path} must have as many columns as each other"
+            )
+        return Split(X, labels, X_test, test_labels)
 
 
-def network(training: Configuration, n_inputs: int) -> tuple[MLP, str]:
-    """Return the network of a training and the name of its loss."""
-    if training["method"] == "saddle-free Newton":
-        return MLP((n_inputs, *training["hidden"], n_inputs), training["activation"]), "mse"
-    return MLP((n_inputs, *training["hidden"], N_CLASSES), training["activation"]), "cross_entropy"
+@dataclass(frozen=True)
+class Training:
+    """All that decides where a training ends.
+
+    Parameters
+    ----------
+    data : Images or Features
+    method : str
+        One of ``RULES``, or "saddle-free Newton": of an autoencoder then, in place of a classifier.
+    options : dict
+        Of the method.
+    batch_size : int or None
+        None: every step sees all samples.
+    activation, initialization : str
+    hidden : tuple of int
+        Units of the hidden layers.
+    keep_theta : bool
+        Whether θ at the end is stored.
+    stop : float
+        Training ends once the loss changes by less from one epoch to the next.
+    max_epochs : int
+    seed, trial : int
+    """
+
+    data: Images | Features
+    method: str
+    options: dict[str, Any]
+    batch_size: int | None
+    activation: str
+    initialization: str
+    hidden: tuple[int, ...]
+    keep_theta: bool
+    stop: float
+    max_epochs: int
+    seed: int
+    trial: int
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The same as a dictionary; of the data only what plays a part."""
+        data = {name: value for name, value in asdict(self.data).items() if value is not None}
+        return {**asdict(self), "data": data}
+
+    def problem(self) -> tuple[MLP, str, Split, Array]:
+        """Return network, loss, data, and targets: labels, or the inputs themselves."""
+        data = self.data.load()
+        inputs = data.X.shape[1]
+        if self.method == "saddle-free Newton":
+            return MLP((inputs, *self.hidden, inputs), self.activation), "mse", data, data.X
+        net = MLP((inputs, *self.hidden, N_CLASSES), self.activation)
+        return net, "cross_entropy", data, data.labels
+
+    def initial_theta(self, net: MLP) -> Array:
+        """Return θ (n,) where training starts."""
+        return initial_theta(net, self.initialization, generator(self.seed, self.trial, 1))
+
+    def steps(self, objective: NetworkObjective, theta: Array) -> Iterator[tuple[float, Array]]:
+        """Yield the loss that each step sees, and θ after the step, without end.
+
+        A step is one on a mini-batch, epoch after epoch in a new random order, or an iteration of
+        saddle-free Newton.
+        """
+        if self.batch_size is None:
+            while True:
+                trace = saddle_free_newton(objective, theta, 1, **self.options)
+                theta = trace.theta
+                yield float(trace.value[0]), theta
+        rule = RULES[self.method](**self.options)
+        state, rng = rule.init(theta[None, :]), generator(self.seed, self.trial, 2)
+        while True:
+            order = rng.permutation(objective.n_samples)
+            for start in range(0, len(order), self.batch_size):
+                batch = objective.subset(order[start : start + self.batch_size])
+                loss, gradient = batch.value_and_gradient(theta)
+                change, state = rule.step(
+                    gradient[None, :], state, lambda k: rng.standard_normal((1, k))
+                )
+                theta = theta + change[0]
+                yield float(loss), theta
+
+    def steps_per_epoch(self, n_samples: int) -> int:
+        """Return how many steps an epoch has; an iteration on all samples counts as one."""
+        return 1 if self.batch_size is None else -(-n_samples // self.batch_size)
 
 
-def problem(training: Configuration) -> tuple[MLP, str, Split, Array]:
-    """Return network, name of the loss, data, and targets: labels, or the inputs themselves."""
-    data = load(training["data"])
-    net, loss = network(training, data.X.shape[1])
-    return net, loss, data, data.X if loss == "mse" else data.labels
+def generator(seed: int, trial: int, stream: int) -> np.random.Generator:
+    """Return a generator of a trial; other streams give other numbers."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial, stream)))
 
 
-def train_network(training: Configuration) -> dict[str, Array]:
+def train(training: Training) -> Arrays:
     """Train a network until its loss changes by less than ``stop`` from one epoch to the next.
 
     Section 3 of the paper; the loss is that of the whole training set. For saddle-free Newton an
@@ -152,89 +260,44 @@ def train_network(training: Configuration) -> dict[str, Array]:
     Returns
     -------
     dict
-        ``theta`` (n,) where training ended, ``loss`` and ``error`` (epochs + 1,), the share of
-        training samples that are misclassified, ``accuracy`` on the test data (NaN for an
-        autoencoder), ``stopped``: whether by the rule, and the first losses.
+        ``loss`` and ``error`` (epochs + 1,), the share of training samples that are misclassified,
+        ``accuracy`` on the test data (NaN for an autoencoder), ``stopped``: whether by the rule,
+        ``first_losses``, ``n_parameters``, and ``theta`` (n,) where training ended, if it is kept.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no longer finite.
     """
-    net, loss, data, targets = problem(training)
+    net, loss, data, targets = training.problem()
     objective = NetworkObjective(net, data.X, targets, loss=loss)
-    theta = initial_theta(net, training["initialization"], generator(training, 1))
-    epochs: GradientEpochs | NewtonEpochs
-    if training["method"] == "saddle-free Newton":
-        epochs = NewtonEpochs(objective, training)
-    else:
-        epochs = GradientEpochs(objective, theta, training)
+    theta = training.initial_theta(net)
 
-    def error() -> float:
-        return np.nan if loss == "mse" else misclassified(net, theta, data.X, data.labels)
+    def wrong(theta: Array, X: Array, labels: Array) -> float:
+        return np.nan if loss == "mse" else misclassified(net, theta, X, labels)
 
-    losses, errors, stopped = [float(objective.value_and_gradient(theta)[0])], [error()], False
-    for _ in range(training["max_epochs"]):
-        theta = epochs(theta)
+    losses = [float(objective.value_and_gradient(theta)[0])]
+    errors, stopped, first = [wrong(theta, data.X, data.labels)], False, []
+    steps = training.steps(objective, theta)
+    while not stopped and len(losses) <= training.max_epochs:
+        for seen, after in islice(steps, training.steps_per_epoch(len(data.X))):
+            first.append(seen)
+            theta = after
         losses.append(float(objective.value_and_gradient(theta)[0]))
-        errors.append(error())
+        errors.append(wrong(theta, data.X, data.labels))
         if not np.isfinite(losses[-1]):
-            raise FloatingPointError(f"training by {training['method']} diverged: lower its rate")
-        stopped = abs(losses[-1] - losses[-2]) < training["stop"]
-        if stopped:
-            break
-    wrong = np.nan if loss == "mse" else misclassified(net, theta, data.X_test, data.test_labels)
-    return {
-        "theta": theta,
+            raise FloatingPointError(f"training by {training.method} diverged: lower its rate")
+        stopped = abs(losses[-1] - losses[-2]) < training.stop
+    arrays = {
         "loss": np.array(losses),
         "error": np.array(errors),
-        "accuracy": np.array(1.0 - wrong),
+        "accuracy": np.array(1.0 - wrong(theta, data.X_test, data.test_labels)),
         "stopped": np.array(stopped),
-        "first_losses": np.array(epochs.first),
+        "first_losses": np.array(first[:N_FIRST]),
+        "n_parameters": np.array(net.n_parameters),
     }
-
-
-class GradientEpochs:
-    """Mini-batches, epoch after epoch, in a new random order each."""
-
-    def __init__(self, objective: NetworkObjective, theta: Array, training: Configuration) -> None:
-        self.objective = objective
-        self.size = training["batch_size"]
-        self.rule = RULES[training["method"]](**training["options"])
-        self.state: Any = self.rule.init(theta[None, :])
-        self.rng = generator(training, 2)
-        self.left = np.zeros(0, dtype=int)
-        self.first: list[float] = []
-
-    def __call__(self, theta: Array) -> Array:
-        """Return θ after an epoch."""
-        for _ in range(0, self.objective.n_samples, self.size):
-            theta = self.advance(theta)
-        return theta
-
-    def advance(self, theta: Array) -> Array:
-        """Return θ after the step on one mini-batch."""
-        if len(self.left) == 0:
-            self.left = self.rng.permutation(self.objective.n_samples)
-        rows, self.left = self.left[: self.size], self.left[self.size :]
-        loss, gradient = self.objective.subset(rows).value_and_gradient(theta)
-        if len(self.first) < N_FIRST:
-            self.first.append(float(loss))
-        change, self.state = self.rule.step(
-            gradient[None, :], self.state, lambda k: self.rng.standard_normal((1, k))
-        )
-        return theta + change[0]
-
-
-class NewtonEpochs:
-    """One iteration of saddle-free Newton after the other."""
-
-    def __init__(self, objective: NetworkObjective, training: Configuration) -> None:
-        self.objective = objective
-        self.options = training["options"]
-        self.first: list[float] = []
-
-    def __call__(self, theta: Array) -> Array:
-        """Return θ after an iteration."""
-        trace = saddle_free_newton(self.objective, theta, 1, **self.options)
-        if len(self.first) < N_FIRST:
-            self.first.append(float(trace.value[0]))
-        return trace.theta
+    # to the precision of the public code
+    return arrays | ({"theta": rounded(theta, FIRST_BITS)} if training.keep_theta else {})
 
 
 def misclassified(net: MLP, theta: Array, X: Array, labels: Array) -> float:

@@ -20,6 +20,11 @@ START = 1 / 64
 """Added to epochs that are drawn on a log scale, as the start has no logarithm."""
 
 
+def _shades(count: int) -> Array:
+    """Return colours from dark to light."""
+    return mpl.colormaps["viridis"](np.linspace(0.0, 0.9, count))
+
+
 def counts_by_tolerance(
     ax: Axes, tolerance: Array, counts: Array, signs: Sequence[str], exact: int
 ) -> None:
@@ -56,11 +61,11 @@ def zeros_by_source(
     total : array (K,)
         Zeros measured.
     """
-    y = np.arange(len(rows))
-    left = np.zeros(len(rows))
+    y, left = np.arange(len(rows)), np.zeros(len(rows))
     for (name, values), color in zip(parts.items(), SOURCE_COLORS, strict=False):
-        ax.barh(y, np.maximum(values, 0), left=left, color=color, height=0.7, label=name)
-        left = left + np.maximum(values, 0)
+        width = np.maximum(values, 0)
+        ax.barh(y, width, left=left, color=color, height=0.7, label=name)
+        left = left + width
     ax.plot(total, y, "|", color=NEITHER, ms=9, label="measured")
     ax.set(yticks=y, yticklabels=list(rows), xlabel="zero eigenvalues")
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -76,8 +81,7 @@ def ordered_magnitudes(ax: Axes, spectra: Mapping[str, Array], floor: float = 1e
         By name; zeros are drawn at ``floor``.
     floor : float
     """
-    colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, len(spectra)))
-    for (name, eigenvalues), color in zip(spectra.items(), colors, strict=True):
+    for (name, eigenvalues), color in zip(spectra.items(), _shades(len(spectra)), strict=True):
         ax.plot(np.sort(np.maximum(np.abs(eigenvalues), floor)), color=color, lw=1.2, label=name)
     ax.set(yscale="log", xlabel="eigenvalue, by size", ylabel=r"$|\lambda|$")
 
@@ -114,13 +118,10 @@ def zeros_by_epoch(ax: Axes, epoch: Array, zeros: Mapping[float, Array], known: 
     known : array (trials, K)
         Null vectors known beforehand, drawn as dotted lines.
     """
-    colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, len(zeros)))
-    for (tolerance, runs), color in zip(zeros.items(), colors, strict=True):
-        for i, run in enumerate(runs):
-            label = rf"$\tau = {power_of_ten(tolerance)}$" if i == 0 else None
-            ax.plot(epoch, run, color=color, lw=1.0, label=label)
-    for run in known:
-        ax.plot(epoch, run, color=NEITHER, lw=0.8, ls=":")
+    for (tolerance, runs), color in zip(zeros.items(), _shades(len(zeros)), strict=True):
+        first, *_ = ax.plot(epoch, runs.T, color=color, lw=1.0)
+        first.set_label(rf"$\tau = {power_of_ten(tolerance)}$")
+    ax.plot(epoch, known.T, color=NEITHER, lw=0.8, ls=":")
     ax.set(xlabel="epoch", ylabel="zero eigenvalues", yscale="log")
 
 

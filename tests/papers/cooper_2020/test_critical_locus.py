@@ -8,8 +8,8 @@ from autocrit_lite.ground_truth.cubic import Cubic
 from autocrit_lite.networks.mlp import MLP
 from autocrit_lite.networks.objective import NetworkObjective
 from autocrit_lite.papers.cooper_2020 import locus_motion, locus_points, locus_tables
-from autocrit_lite.papers.cooper_2020.critical_locus import TASKS, CriticalLocus
-from autocrit_lite.papers.cooper_2020.locus_points import PARTS
+from autocrit_lite.papers.cooper_2020.critical_locus import PARTS, CriticalLocus
+from autocrit_lite.papers.cooper_2020.locus_settings import DATA
 from autocrit_lite.runner.store import Store
 from autocrit_lite.training.optimizers import GradientDescent, NoisySGD
 
@@ -50,28 +50,24 @@ def results(experiment, tmp_path_factory):
     return experiment.load(store=store)
 
 
-def task(experiment, **chosen):
-    """Return the first task with these values in its configuration."""
-    (stage,) = experiment.stages()
-    configurations = [task.configuration for task in stage]
-    return next(c for c in configurations if all(c.get(k) == v for k, v in chosen.items()))
+def tasks(experiment, part):
+    return [task for task in experiment.tasks() if task.configuration["part"] == part]
 
 
 # settings and tasks
 
 
 def test_every_part_has_tasks_numbered_from_one():
-    (stage,) = CriticalLocus.from_profile("paper").stages()
+    experiment = CriticalLocus.from_profile("paper")
     for part in PARTS:
-        numbers = [t.configuration["number"] for t in stage if t.configuration["part"] == part]
+        numbers = [task.configuration["number"] for task in tasks(experiment, part)]
         assert numbers == list(range(1, len(numbers) + 1))
         assert numbers
-    assert sum(t.configuration.get("points", 0) for t in stage if "max_width" in t.configuration)
 
 
 def test_paper_scale_has_the_points_that_were_asked_for():
-    (stage,) = CriticalLocus.from_profile("paper", points=1100).stages()
-    sizes = [t.configuration["points"] for t in stage if t.configuration["part"] == "theorem"]
+    theorem = tasks(CriticalLocus.from_profile("paper", points=1100), "theorem")
+    sizes = [task.configuration["points"] for task in theorem]
     assert sum(sizes) == 1100
     assert max(sizes) == 250
 
@@ -95,8 +91,7 @@ def test_settings_that_make_no_sense_are_refused(setting, message):
 
 def test_tasks_repeat_bit_for_bit(experiment):
     for part in ("theorem", "cubic"):
-        configuration = task(experiment, part=part)
-        first, second = (TASKS[part](configuration) for _ in range(2))
+        first, second = (tasks(experiment, part)[0].compute() for _ in range(2))
         for name in first:
             np.testing.assert_array_equal(first[name], second[name])
 
@@ -175,7 +170,7 @@ def test_corollaries_fail_near_the_star_locus_of_one_wide_hidden_layer(results):
 
 def test_doubtful_spectra_are_not_counted():
     spectra = [[-1.0, 0.0, 1.0, 1.0], [-1.0, 1e-6, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
-    arrays = {
+    found = {
         "found_eigenvalues": np.array(spectra),
         "found_features": np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1e-6]]),
         "found_extended": np.ones((3, 2)),
@@ -183,15 +178,15 @@ def test_doubtful_spectra_are_not_counted():
         "found_layers": np.array(["2-3-1"] * 3),
         "found_samples": np.array([3, 3, 3]),
     }
-    counts = locus_tables.counted(arrays)
+    counts = locus_tables.counted(found)
     assert counts["zeros"].tolist() == [1, 0, 2]
     assert counts["zeros_at_most"].tolist() == [1, 1, 2]
     assert counts["printed"].tolist() == [3, 3, 3]  # (3 + 1 − 1)·1
     assert counts["short_printed"].tolist() == [1, 1, -1]  # the last: rank 1 or 2
     assert counts["short_uniform"].tolist() == [0, -1, 0]  # (3 + 1 − 3)·1
     assert counts["clear"].tolist() == [True, False, False]
-    arrays["found_squared_gradient_norm"] = np.ones(3)
-    assert locus_tables.counted(arrays)["short_printed"].tolist() == [-1, -1, -1]
+    found["found_squared_gradient_norm"] = np.ones(3)
+    assert locus_tables.counted(found)["short_printed"].tolist() == [-1, -1, -1]
 
 
 def test_minimum_table(results):
@@ -270,7 +265,7 @@ def test_exact_points_have_the_loss_of_the_mean_output_and_the_predicted_index(r
 
 
 def test_searches_start_near_the_loci_or_high_on_a_training_run(experiment, results):
-    X = locus_motion.digits(np.random.default_rng(0), 200)
+    X = DATA["digits"](np.random.default_rng(0), 200)
     objective = NetworkObjective(locus_motion.FRYE, X, X)
     starts = locus_motion.from_training(objective, 3, np.random.default_rng(0))
     assert np.all(objective.value_and_gradient(starts)[0] > locus_motion.HIGH)
@@ -281,9 +276,9 @@ def test_searches_start_near_the_loci_or_high_on_a_training_run(experiment, resu
     assert ((trained.residual > 0.0) & (trained.residual <= 1.0)).all()
 
 
-@pytest.mark.parametrize("data", locus_motion.DATA)
+@pytest.mark.parametrize("data", DATA)
 def test_inputs_are_z_scored(data):
-    X = locus_motion.DATA[data](np.random.default_rng(0), 300)
+    X = DATA[data](np.random.default_rng(0), 300)
     assert X.shape == (300, 16)
     np.testing.assert_allclose(X.mean(axis=0), 0.0, atol=1e-14)
     np.testing.assert_allclose(X.std(axis=0), 1.0, rtol=1e-12)

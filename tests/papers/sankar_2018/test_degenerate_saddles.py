@@ -12,16 +12,14 @@ from autocrit_lite.papers.sankar_2018.degenerate_saddles import (
     FEATURE_ROWS,
     ROWS,
     DegenerateSaddles,
-    stacked,
 )
 from autocrit_lite.papers.sankar_2018.digit_spectra import (
     COURSE_FRACTIONS,
     TOLERANCES,
     bulk,
-    leading,
     nearest_laws,
 )
-from autocrit_lite.papers.sankar_2018.digits_training import load, load_features, problem
+from autocrit_lite.papers.sankar_2018.digits_training import Features, Images
 from autocrit_lite.points.spectral_laws import MarchenkoPastur, Semicircle, kolmogorov_smirnov
 from autocrit_lite.runner.store import Store
 
@@ -62,9 +60,12 @@ def at(results, row):
     return list(results.coordinates["row"]).index(row)
 
 
-def data(name, **changes):
-    size = {"n_train": 300, "n_test": 100, "size": 8, "crop": 20, "jitter": 0.1}
-    return {"name": name, **size, "seed": 0, "trial": 0, **changes}
+def load(name, n_train=300, size=8, **options):
+    return Images(name, n_train, 100, size, **options).load()
+
+
+def split(name, trial=0, **options):
+    return load(name, seed=0, trial=trial, **options)
 
 
 def test_every_row_has_its_numbers(experiment, results):
@@ -84,11 +85,10 @@ def test_every_row_has_its_numbers(experiment, results):
 
 def test_a_spectrum_is_that_of_the_dense_hessian(experiment, results, store):
     row = at(results, "training images")
-    training = experiment.training(ROWS["training images"], 1)
-    stored = [store.read(task) for task in experiment.stages()[0]]
-    theta = next(r.arrays["theta"] for r in stored if r.configuration == training)
-    net, loss, split, targets = problem(training)
-    H = NetworkObjective(net, split.X, targets, loss=loss).linearize(theta).hessian()
+    case = ROWS["training images"], 1
+    theta = store.read(experiment.train_task(*case)).arrays["theta"]
+    net, loss, images, targets = experiment.training(*case).problem()
+    H = NetworkObjective(net, images.X, targets, loss=loss).linearize(theta).hessian()
     found = results["eigenvalues"][row, 1]
     found = np.sort(
         np.append(found[np.isfinite(found)], np.zeros(int(results["zero_rows"][row, 1])))
@@ -114,8 +114,7 @@ def test_known_null_vectors_make_all_zeros_but_the_rest(results):
 def test_dead_pixels_alone_make_exact_zeros_of_centred_images(experiment, results):
     """65 × 25 = 1625 at the paper's scale; here as many as pixels are never inked."""
     row = at(results, "momentum")
-    everything = load(data("all"))
-    dead = np.sum(~everything.X.any(axis=0))
+    dead = np.sum(~load("all").X.any(axis=0))
     assert dead > 0
     np.testing.assert_array_equal(results["sources"][row, :, 0], dead * experiment.hidden)
     np.testing.assert_array_equal(results["counts"][row, :, 0, 1], results["zero_rows"][row])
@@ -139,7 +138,7 @@ def test_single_precision_is_another_spectrum_of_the_same_network(experiment, re
 
 def test_training_ends_where_the_loss_changes_little(experiment, results):
     for row, name in enumerate(experiment.rows):
-        stop = experiment.training(ROWS[name], 0)["stop"]
+        stop = experiment.training(ROWS[name], 0).stop
         for loss, stopped in zip(results["loss"][row], results["stopped"][row], strict=True):
             changes = [abs(b - a) for a, b in pairwise(loss[np.isfinite(loss)])]
             assert stopped == (changes[-1] < stop)
@@ -162,7 +161,8 @@ def test_the_course_of_a_training(experiment, results):
 
 def test_a_run_that_is_stopped_early_leaves_whole_trials(experiment):
     for stage in experiment.stages():
-        trials = [task.get("train", task)["trial"] for task in stage]
+        configurations = [task.configuration for task in stage]
+        trials = [c.get("train", c)["trial"] for c in configurations]
         assert trials == sorted(trials)
     fewer = replace(experiment, trials=1)
     for few, many in zip(fewer.stages(), experiment.stages(), strict=True):
@@ -172,8 +172,8 @@ def test_a_run_that_is_stopped_early_leaves_whole_trials(experiment):
 def test_what_hangs_on_rate_and_batch_size(experiment):
     first = experiment.training(ROWS["momentum"], 0)
     rate = experiment.training(ROWS["rate × 10"], 0)
-    assert rate == {**first, "options": {"rate": 0.5, "momentum": 0.9}}
-    assert experiment.training(ROWS["batch × 10"], 0) == {**first, "batch_size": 200}
+    assert rate == replace(first, options={"rate": 0.5, "momentum": 0.9})
+    assert experiment.training(ROWS["batch × 10"], 0) == replace(first, batch_size=200)
 
 
 def test_the_memory_of_a_spectrum_is_kept(results):
@@ -250,41 +250,37 @@ def test_accuracies_agree_within_the_error_of_10000_test_images(experiment, resu
 
 class TestData:
     def test_a_split_is_the_same_images_in_another_order(self):
-        whole, split = load(data("all")), load(data("split"))
-        both = np.concatenate([split.X, split.X_test])
+        whole, divided = load("all"), split("split")
+        both = np.concatenate([divided.X, divided.X_test])
         order = np.lexsort(both.T)
         np.testing.assert_array_equal(both[order], whole.X[np.lexsort(whole.X.T)])
         assert not np.array_equal(both, whole.X)
-        again, other = load(data("split")), load(data("split", trial=1))
-        np.testing.assert_array_equal(again.X, split.X)
-        assert not np.array_equal(other.X, split.X)
+        np.testing.assert_array_equal(split("split").X, divided.X)
+        assert not np.array_equal(split("split", trial=1).X, divided.X)
 
     def test_centring_takes_the_mean_of_all_images(self):
-        split = load(data("centred split"))
-        both = np.concatenate([split.X, split.X_test])
+        centred = split("centred split")
+        both = np.concatenate([centred.X, centred.X_test])
         np.testing.assert_allclose(both.mean(axis=0), 0.0, atol=1e-14)
-        assert np.abs(split.X.mean(axis=0)).max() > 1e-3
+        assert np.abs(centred.X.mean(axis=0)).max() > 1e-3
 
     def test_labels_go_with_their_images(self):
-        whole, split = load(data("all")), load(data("split"))
-        labels = {
-            image.tobytes(): label for image, label in zip(whole.X, whole.labels, strict=True)
-        }
-        for image, label in zip(split.X_test, split.test_labels, strict=True):
-            assert labels[image.tobytes()] == label
+        whole, divided = load("all"), split("split")
+        labels = dict(zip(map(bytes, whole.X), whole.labels, strict=True))
+        for image, label in zip(divided.X_test, divided.test_labels, strict=True):
+            assert labels[bytes(image)] == label
 
     def test_shapes(self):
-        assert load(data("train")).X.shape == (300, 64)
-        assert load(data("train")).X_test.shape == (100, 64)
-        assert load(data("train", size=28)).X.shape == (300, 784)
-        assert load(data("cropped", size=28)).X.shape == (300, 400)
-        jittered = load(data("jittered")).X - load(data("train")).X
-        assert np.std(jittered) == pytest.approx(0.1, rel=0.02)
+        train = load("train")
+        assert (train.X.shape, train.X_test.shape) == ((300, 64), (100, 64))
+        assert load("train", size=28).X.shape == (300, 784)
+        assert load("cropped", size=28, crop=20).X.shape == (300, 400)
+        assert np.std(split("jittered", jitter=0.1).X - train.X) == pytest.approx(0.1, rel=0.02)
 
     def test_more_images_than_there_are(self, monkeypatch, tmp_path):
         monkeypatch.setenv("AUTOCRIT_LITE_DATA", str(tmp_path))
         with pytest.raises(FileNotFoundError, match="autocrit-lite data fetch mnist"):
-            load(data("train", n_train=20_000))
+            load("train", n_train=20_000)
 
 
 @pytest.fixture
@@ -325,10 +321,10 @@ class TestFeatures:
         arrays, path = features
         np.savez(path, **arrays)
         experiment = DegenerateSaddles.from_profile("quick", features=str(path), rows=("momentum",))
-        configuration = experiment.training(ROWS["momentum"], 0)
+        training = experiment.training(ROWS["momentum"], 0)
         np.savez(path, **{**arrays, "X_test": arrays["X_test"] + 1})
         with pytest.raises(ValueError, match="has changed"):
-            load(configuration["data"])
+            training.data.load()
 
     @pytest.mark.parametrize(
         ("name", "change", "message"),
@@ -352,7 +348,7 @@ class TestFeatures:
             wrong[name] = change(own)
         np.savez(path, **wrong)
         with pytest.raises((TypeError, ValueError), match=message):
-            load_features(str(path))
+            Features(str(path)).load()
 
     def test_what_is_no_npz_file(self, tmp_path):
         path = tmp_path / "features.npz"
@@ -361,7 +357,7 @@ class TestFeatures:
         for content in (b"no zip", b"", b"PK\x03\x04 cut off"):
             path.write_bytes(content)
             with pytest.raises(ValueError, match=r"features.npz(,| is) "):
-                load_features(str(path))
+                Features(str(path)).load()
 
     def test_controls_are_of_images(self):
         assert "cropped" not in FEATURE_ROWS
@@ -387,24 +383,6 @@ def test_settings_that_do_not_fit_are_refused(change, message):
 
 def test_every_setting_has_a_source():
     assert DegenerateSaddles.from_profile("paper").settings()["source"].str.len().min() > 5
-
-
-def test_rows_are_moved_within_the_matrix():
-    rng = np.random.default_rng(0)
-    H = rng.standard_normal((20, 20))
-    rows = np.flatnonzero(rng.random(20) < 0.6)
-    expected = H[np.ix_(rows, rows)]
-    moved = leading(H, rows)
-    np.testing.assert_array_equal(moved, expected)
-    assert moved.base is H
-
-
-def test_stacked_pads_with_nan():
-    whole = stacked([[np.zeros((2, 1)), np.ones((1, 3))], [np.zeros((0, 0)), np.ones((1, 1))]])
-    assert whole.shape == (2, 2, 2, 3)
-    np.testing.assert_array_equal(whole[0, 1, 0], 1.0)
-    assert np.isnan(whole[1, 0]).all()
-    assert np.isfinite(whole).sum() == 6
 
 
 @pytest.mark.parametrize("law", [0, 1])

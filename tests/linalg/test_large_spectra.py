@@ -1,9 +1,14 @@
-"""Eigenvalues by way of a band matrix, against NumPy's."""
+"""Spectra computed within the matrix, against NumPy's."""
 
 import numpy as np
 import pytest
 
-from autocrit_lite.linalg.band_reduction import eigenvalues_in_place, symmetric_product
+from autocrit_lite.linalg.large_spectra import (
+    eigenvalues_in_place,
+    leading,
+    live_spectrum,
+    symmetric_product,
+)
 
 
 def symmetric(n, seed=0):
@@ -20,7 +25,7 @@ def test_the_eigenvalues_are_numpys(n, bandwidth):
 
 
 def test_a_matrix_of_several_blocks(monkeypatch):
-    monkeypatch.setattr("autocrit_lite.linalg.band_reduction.BLOCK", 7)
+    monkeypatch.setattr("autocrit_lite.linalg.large_spectra.BLOCK", 7)
     A = symmetric(60)
     np.testing.assert_allclose(eigenvalues_in_place(A.copy(), 5), np.linalg.eigvalsh(A), atol=1e-12)
     V = np.random.default_rng(1).standard_normal((60, 3))
@@ -83,3 +88,23 @@ def test_what_is_no_symmetric_matrix_is_refused(A, error):
 def test_a_bandwidth_below_1_is_refused():
     with pytest.raises(ValueError, match="bandwidth must be at least 1"):
         eigenvalues_in_place(np.eye(3), 0)
+
+
+def test_rows_are_moved_within_the_matrix():
+    rng = np.random.default_rng(0)
+    H = rng.standard_normal((20, 20))
+    rows = np.flatnonzero(rng.random(20) < 0.6)
+    expected = H[np.ix_(rows, rows)]
+    moved = leading(H, rows)
+    np.testing.assert_array_equal(moved, expected)
+    assert moved.base is H
+
+
+def test_a_spectrum_without_zero_rows():
+    A = symmetric(20)
+    A[[3, 7], :] = A[:, [3, 7]] = 0.0
+    norms, found = live_spectrum(A.copy())
+    np.testing.assert_allclose(norms, np.linalg.norm(A, axis=1), rtol=1e-14)
+    live = np.delete(np.delete(A, [3, 7], axis=0), [3, 7], axis=1)
+    np.testing.assert_allclose(found, np.linalg.eigvalsh(live), atol=1e-13)
+    assert live_spectrum(np.zeros((3, 3)))[1].shape == (0,)

@@ -1,10 +1,11 @@
-"""All eigenvalues of a large symmetric matrix in its own memory, by way of a band matrix.
+"""All eigenvalues of a symmetric matrix that fills most of the memory.
 
-LAPACK's solvers first make a matrix tridiagonal, one column at a time, and half of that work are
-products of the matrix with a vector: the matrix is read from memory once for each column. Here it
-is first made a band of b subdiagonals, b columns at a time, so that all the work is in products of
-matrices; LAPACK's solver for band matrices does the rest, in n²b operations (Bischof, Lang & Sun,
-A framework for symmetric band reduction, ACM Transactions on Mathematical Software 26(4), 2000).
+On a CPU they are computed within the matrix, by way of a band matrix. LAPACK's solvers first make
+a matrix tridiagonal, one column at a time, and half of that work are products of the matrix with a
+vector: the matrix is read from memory once for each column. Here it is first made a band of b
+subdiagonals, b columns at a time, so that all the work is in products of matrices; LAPACK's solver
+for band matrices does the rest, in n²b operations (Bischof, Lang & Sun, A framework for symmetric
+band reduction, ACM Transactions on Mathematical Software 26(4), 2000).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eig_banded, qr
 
-from ..arrays import Array
+from ..arrays import Array, array_namespace
 from ..checks import float_array, integer
+from ..devices import to_numpy
 
 BANDWIDTH = 96
 """Chosen by us, by measurement: wider bands cost more afterwards than they save."""
@@ -21,6 +23,52 @@ BANDWIDTH = 96
 BLOCK = 512
 """Columns of the trailing matrix updated at once: chosen by us, so that what is subtracted from
 them, of the order of n × 512 numbers, takes little memory."""
+
+ROWS = 64
+"""Of a matrix that are rounded at a time: chosen by us, to take little memory."""
+
+
+def live_spectrum(H: Array) -> tuple[Array, Array]:
+    """Return the norms (n,) of a symmetric matrix's rows, and its eigenvalues, as NumPy arrays.
+
+    The eigenvalues are ascending, without those of the rows that are zero to the last bit. A NumPy
+    matrix is destroyed. On a device at most four arrays of the size of H are needed at a time,
+    with what the solver needs.
+
+    Parameters
+    ----------
+    H : array (n, n) of float64
+    """
+    if isinstance(H, np.ndarray):
+        norms = np.sqrt(np.einsum("ij,ij->i", H, H))
+        rows = np.flatnonzero(H.any(axis=1))
+        return norms, eigenvalues_in_place(leading(H, rows)) if len(rows) else np.zeros(0)
+    xp = array_namespace(H)
+    norms = to_numpy(xp.sqrt(xp.vecdot(H, H)))
+    live = xp.nonzero(xp.any(H != 0.0, axis=1))[0]
+    if live.shape[0] == 0:
+        return norms, np.zeros(0)
+    if live.shape[0] < H.shape[0]:
+        H = xp.take(xp.take(H, live, axis=0), live, axis=1)
+    return norms, to_numpy(xp.linalg.eigvalsh(H))
+
+
+def leading(H: Array, rows: Array) -> Array:
+    """Return H[rows][:, rows] for ascending rows, moved within H's own memory.
+
+    Row i of the result is row ``rows[i]`` ≥ i of H, so that none is overwritten before it is read.
+    """
+    for i, row in enumerate(rows):
+        H[i, : len(rows)] = H[row, rows]
+    return H[: len(rows), : len(rows)]
+
+
+def round_to_single(H: Array) -> None:
+    """Round the elements of H to single precision, some rows at a time, in place."""
+    xp = array_namespace(H)
+    for start in range(0, H.shape[0], ROWS):
+        rows = slice(start, min(start + ROWS, H.shape[0]))
+        H[rows, :] = xp.astype(xp.astype(H[rows, :], xp.float32), xp.float64)
 
 
 def eigenvalues_in_place(H: Array, bandwidth: int = BANDWIDTH) -> Array:
