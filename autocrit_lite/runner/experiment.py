@@ -223,22 +223,6 @@ class Experiment:
         """Return samples (runs,) that rounding may change one by one but not in distribution."""
         return {}
 
-    def __init_subclass__(cls) -> None:  # TRANSITION
-        own = cls.__dict__.get("stages")
-        if own is not None and "compute" in dir(cls):
-
-            def stages(self: Experiment) -> list[list[Task]]:
-                return [
-                    [
-                        t if isinstance(t, Task) else self.task(_Old(type(self), t), **t)
-                        for t in stage
-                    ]
-                    for stage in own(self)
-                ]
-
-            cls.old_stages = own  # type: ignore[attr-defined]
-            cls.stages = stages  # type: ignore[method-assign]
-
     def tasks(self) -> list[Task]:
         """Return the tasks of all stages, in their order."""
         return [task for stage in self.stages() for task in stage]
@@ -365,32 +349,6 @@ def _store(store: Store | None, archive: bool) -> Store:
     return store if archive else replace(store, archive=None)
 
 
-Configuration = Mapping[str, Any]  # TRANSITION
-Read = Callable[..., dict[str, Array]]  # TRANSITION
-
-
-class _Old:  # TRANSITION
-    def __init__(self, kind: Any, configuration: Any) -> None:
-        self.kind, self.configuration = kind, configuration
-
-    def run(self, store: Store) -> Arrays:
-        def read(configuration: Configuration, of: Any = None) -> Arrays:
-            other = of or self.kind
-            earlier = Task(other.name, other.schema_version, configuration)
-            found = store.read(earlier)
-            if found is None and other is not self.kind:
-                raise MissingResultsError(
-                    f"{other.name} has no result of task {earlier.key[:12]}, which "
-                    f"{self.kind.name} needs: compute it with `autocrit-lite run {other.name}`"
-                )
-            if found is None:
-                return _Old(self.kind, earlier.configuration).run(store)
-            return found.arrays
-
-        found: Arrays = self.kind.compute(Task("", 0, self.configuration).configuration, read)
-        return found
-
-
 def compute_task(store: Store, task: Task) -> Arrays:
     """Compute the arrays of a task; what it reads comes from the store.
 
@@ -399,8 +357,6 @@ def compute_task(store: Store, task: Task) -> Arrays:
     MissingResultsError
         If it reads a task of another experiment that has no result.
     """
-    if isinstance(task.compute, _Old):  # TRANSITION
-        return task.compute.run(store)
     reads = []
     for earlier in task.reads:
         found = store.read(earlier)
