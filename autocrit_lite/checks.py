@@ -40,7 +40,11 @@ def float_array(name: str, array: Array, *shape: int | str, finite: bool = True)
         if array.dtype != xp.float64:
             if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
                 raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
-            array = xp.astype(array, xp.float64)
+            with np.errstate(over="ignore"):
+                found = xp.astype(array, xp.float64)
+            if isinstance(array, np.ndarray) and np.any(np.isinf(found) & np.isfinite(array)):
+                raise ValueError(f"{name} must hold numbers below 1.8e308, the largest of float64")
+            array = found
     xp = array_namespace(array)
     if finite and not bool(xp.all(xp.isfinite(array))):
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
@@ -66,9 +70,9 @@ def plain_array(name: str, array: Array) -> Array:
     TypeError
         If it is none, or a ``numpy.matrix``, whose products are others, or values are masked.
     """
+    if _is_masked(array):
+        raise TypeError(f"{name} must not be a masked array: fill or drop what is masked first")
     if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            raise TypeError(f"{name} must not be a masked array: fill or drop what is masked first")
         return np.asarray(array.data)
     if isinstance(array, np.matrix):
         raise TypeError(f"{name} must be an array, not a numpy.matrix: numpy.asarray makes it one")
@@ -78,6 +82,13 @@ def plain_array(name: str, array: Array) -> Array:
         return np.asarray(array)
     except ValueError as error:
         raise TypeError(f"{name} must be an array: {error}") from None
+
+
+def _is_masked(array: Array) -> bool:
+    """Return whether something is masked in an array, or in a list of them."""
+    if isinstance(array, (list, tuple)):
+        return any(_is_masked(part) for part in array)
+    return isinstance(array, np.ma.MaskedArray) and bool(np.ma.is_masked(array))
 
 
 def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> Array:

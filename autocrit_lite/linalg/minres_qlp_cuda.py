@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 from array_api_compat import is_cupy_array
 
 from ..arrays import Array, array_namespace
-from .minres_qlp_pass import KEEP_BASIS_UP_TO, Outcome, Settings, Task
-from .systems import Product
+from .operators import Product
 
 SOURCE = Path(__file__).with_name("minres_qlp_pass.cu")
 THREADS = 512
@@ -42,28 +41,42 @@ def _cupy_launch(B: int, length: int, *arguments: Any) -> None:
     kernel((B,), (THREADS,), arguments, shared_mem=8 * length)
 
 
-def kernel_pass(A: Product, b: Array, task: Task, how: Settings) -> tuple[Outcome, int] | None:
-    """Return what ``run_pass`` does without a preconditioner; None where there is no kernel for it.
+def kernel_pass(
+    A: Product, b: Array, task: Sequence[Array], acondlim: float, trancond: float, first: bool
+) -> tuple[Array, Array] | None:
+    """Return what a pass without a preconditioner leaves; None where there is no kernel for it.
 
-    That is so if A is not a stack of matrices, or if the Lanczos vectors have to be kept. The
-    device is waited for once, to learn how many iterations there were.
+    That is so if A is not a stack of matrices.
+
+    Parameters
+    ----------
+    A : Product
+    b : array (B, n)
+    task : sequence of arrays (B,)
+        The numbers of ``minres_qlp.Task``.
+    acondlim, trancond : float
+    first : bool
+        Whether it is the first pass.
+
+    Returns
+    -------
+    x : array (B, n)
+    outcome : array (6, B)
+        The other fields of ``minres_qlp.Outcome``.
     """
     matrices = A.A if getattr(A.A, "ndim", 0) == 3 else getattr(A.A, "matrix", None)
     launch = launcher(b)
     n_systems, n = (*b.shape, 0)[:2]
-    keeps_basis = not how.first and n <= KEEP_BASIS_UP_TO
-    if launch is None or matrices is None or keeps_basis or not 0 < n <= LARGEST:
+    if launch is None or matrices is None or A.exponent is not None or not 0 < n <= LARGEST:
         return None
     xp = array_namespace(b)
-    scalars = xp.stack([xp.broadcast_to(field, b.shape[:1]) for field in task[:-1]])
     shift = xp.zeros_like(b[:, 0]) if A.shift is None else A.shift
     x, outcome = xp.empty_like(b), xp.empty((6, n_systems), dtype=b.dtype, device=b.device)
-    arrays = [_contiguous(array) for array in (matrices, shift, b, scalars)]
+    arrays = [_contiguous(array) for array in (matrices, shift, b, xp.stack(task))]
     sizes = (xp.int32(n), xp.int32(n_systems))
-    settings = (xp.float64(how.acondlim), xp.float64(how.trancond), xp.int32(how.first))
+    settings = (xp.float64(acondlim), xp.float64(trancond), xp.int32(first))
     launch(n_systems, 6 * n + 33, *arrays, *sizes, *settings, x, outcome)
-    done = Outcome(x, *(outcome[i, :] for i in range(outcome.shape[0])))
-    return done, int(xp.max(done.iterations)) if n_systems else 0
+    return x, outcome
 
 
 def _contiguous(array: Array) -> Array:

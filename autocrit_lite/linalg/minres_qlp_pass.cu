@@ -1,8 +1,8 @@
 /* One pass of MINRES-QLP on dense matrices, a block of threads for each system, to its end.
  *
- * The text of minres_qlp_pass.py and minres_qlp_recurrences.py, where every formula is explained,
- * for M = I and one system at a time. A GPU spends 20 to 30 microseconds on starting one kernel,
- * and those files start about 180 in an iteration; this one starts once in a pass.
+ * The text of a pass in minres_qlp.py, where every formula is explained, for M = I and one system at
+ * a time. A GPU spends 20 to 30 microseconds on starting one kernel, and that file starts about 180
+ * in an iteration; this one starts once in a pass.
  *
  * It is also C: a C compiler makes it a function with one thread for each system, which the tests
  * compare with the Python text.
@@ -31,8 +31,8 @@
 
 /* StopReason */
 enum { RUNNING, RESIDUAL, LEAST_SQUARES, MAXIT = 5, MAXXNORM, ACONDLIM, NON_FINITE = 9 };
-/* rows of task and of outcome: the fields of Task and of Outcome after x */
-enum { RTOL, GOAL, COKERNEL_RTOL, SINGULAR_RTOL, LONGEST, BUDGET, B_NORM, X0_NORM, A_NORM };
+/* rows of task and of outcome: the fields of Task but dual, and those of Outcome after x */
+enum { RTOL, GOAL, COKERNEL_RTOL, LONGEST, BUDGET, B_NORM, X0_NORM, A_NORM };
 enum { CODE, ITERATIONS, QLP_ITERATIONS, OUT_A_NORM, OUT_A_COND, OUT_X_NORM };
 
 typedef struct {
@@ -177,14 +177,14 @@ DEVICE void product(const double *A, double shift, const double *v, double *p, i
     BARRIER();
 }
 
-/* of one system: A (n, n), b (n,), task (9, B) and outcome (6, B) at its column, memory (6 n + 33) */
+/* of one system: A (n, n), b (n,), task (8, B) and outcome (6, B) at its column, memory (6 n + 33) */
 DEVICE void run_pass(const double *A, double shift, const double *b, const double *task, int n, int B,
                      double acondlim, double trancond, int first_pass, double *x, double *outcome,
                      double *memory) {
 #define TASK(field) task[(long long)(field) * B]
 #define OUTCOME(field) outcome[(long long)(field) * B]
     double *u_prev = memory, *u = u_prev + n, *p = u + n, *w1 = p + n, *w = w1 + n, *y = w + n;
-    double *cells = y + n;
+    double *cells = y + n, singular_rtol = 2.0 * sqrt(4.0 * EPS * sqrt((double)n));
     double sum = 0.0;
     for EACH (i, n) sum += b[i] * b[i];
     double square = total(sum, cells), phi = sqrt(square);
@@ -225,7 +225,7 @@ DEVICE void run_pass(const double *A, double shift, const double *b, const doubl
         if (k == n && n <= KEEP_BASIS_UP_TO && first_pass)
             spent = spent || (N.phi > 1e-4 * scale && t.cokernel > 1e-4 * N.A_norm);
         int ill = N.A_cond >= acondlim;
-        int maybe_singular = t.cokernel <= TASK(SINGULAR_RTOL) * N.A_norm;
+        int maybe_singular = t.cokernel <= singular_rtol * N.A_norm;
         int broken = !IS_FINITE(N.beta);
         int cokernel = t.cokernel <= TASK(COKERNEL_RTOL) * N.A_norm;
         int deflated = fabs(N.gamma4) <= sqrt(EPS) * N.A_norm;

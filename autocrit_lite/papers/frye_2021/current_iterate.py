@@ -13,8 +13,7 @@ from ...finders.driver import find
 from ...finders.hessian_operator import HessianOperator, Solution
 from ...finders.line_search import CARRY, ResidualSearch
 from ...finders.newton_mr import NewtonMR
-from ...linalg.minres_qlp import minres_qlp
-from ...linalg.minres_qlp_pass import StopReason
+from ...linalg.minres_qlp import StopReason, minres_qlp
 from ...objectives import Objective
 from .newton_systems import newton_mr_options
 
