@@ -11,7 +11,7 @@ import numpy as np
 from ...arrays import Array
 from ...devices import DEVICES, how_many_fit, to_numpy
 from ...finders import FRYE_2021, Trace, newton_mr
-from ...finders.hessian_operator import HessianOperator, solve, solver_options
+from ...finders.hessian_operator import HessianOperator, solve
 from ...linalg.inertia import INDEX_TOLERANCE, morse_index
 from ...linalg.residuals import residual_indices
 from ...networks.initialization import initial_theta
@@ -329,8 +329,7 @@ def newton_direction(
 
     ``theta`` and ``point`` are where the objective is, the Hessians H (runs, n, n) NumPy's.
     """
-    options = solver_options(rtol, None, np.inf, np.inf, 1e7)  # the defaults of newton_mr
-    found = to_numpy(solve(HessianOperator(objective, theta, point), -point.gradient, options))
+    found = to_numpy(solve(HessianOperator(objective, theta, point), -point.gradient, rtol))
     by_frobenius = residual_indices(H, to_numpy(point.gradient), found.x)
     return {
         "relative_residual": found.relative_residual,

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ...arrays import Array
-from ...finders.hessian_operator import solver_options
-from ...finders.spectrum import EXHAUSTED, relative_residuals
+from ...finders.eigenbasis import EXHAUSTED, relative_residuals
+from ...finders.hessian_operator import NO_LIMITS
 from ...linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
 
 LEVELS = tuple(10.0**k for k in range(-8, 2))
@@ -118,8 +118,7 @@ def resolve(hessian: Array, gradient: Array, tolerances: Sequence[float]) -> dic
 
 
 def _solve(eigenvalues: Array, parts: Array, rtol: float, maxit: int) -> MinresQLPResult:
-    options = {**solver_options(rtol, None, np.inf, np.inf, 1e7), "maxit": maxit}
-    return minres_qlp(Diagonal(eigenvalues), -parts, **options)
+    return minres_qlp(Diagonal(eigenvalues), -parts, rtol, maxit, **NO_LIMITS)
 
 
 def _solved(eigenvalues: Array, parts: Array, rtol: float) -> dict[str, Array]:
