@@ -170,13 +170,7 @@ def _advance(
         if going.shape[0] < stop.shape[0]:
             ended = indices(stop != GOES_ON)
             done = take(runs, ended)
-            log.end(
-                done.number,
-                stop_reason=take(stop, ended),
-                theta=done.theta,
-                theta_flattest=done.flattest,
-                iterations=done.iterations,
-            )
+            log.end(done.number, take(stop, ended), done.theta, done.flattest, done.iterations)
             runs, state = take(runs, going), take(state, going)
             if going.shape[0] == 0:
                 return

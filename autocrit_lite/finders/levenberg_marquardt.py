@@ -66,7 +66,7 @@ class LevenbergMarquardt:
         squared_norm, none = dot(g, g), xp.zeros_like(mu)
         search = Search(theta, none, none)
         pending = xp.all(xp.isfinite(H_g), axis=-1)
-        p = longest = xp.where(pending[:, None], xp.zeros_like(g), xp.nan)
+        p, longest = xp.where(pending[:, None], xp.zeros_like(g), xp.nan), None
         damping, products = mu, none + 1.0
 
         while (rows := indices(pending)).shape[0] > 0:
@@ -80,17 +80,17 @@ class LevenbergMarquardt:
             moves = xp.any(trial != at, axis=-1)
             accepted = moves & xp.isfinite(value) & (gain > 0.0)
 
-            is_first = take(search.trials, rows) == 0.0
-            longest = put(rows, longest, xp.where(is_first[:, None], p_at, take(longest, rows)))
             search = Search(
                 put(rows, search.theta, xp.where(accepted[:, None], trial, at)),
                 put(rows, search.step_size, xp.astype(accepted, xp.float64)),
                 search.trials + xp.astype(pending, xp.float64),
             )
             p, damping = put(rows, p, p_at), put(rows, damping, mu_at)
+            longest = p if longest is None else longest  # the first one
             products = put(rows, products, take(products, rows) + made)
             pending = put(rows, pending, moves & ~accepted & xp.all(xp.isfinite(p_at), axis=-1))
-            mu = put(rows, mu, mu_at * xp.where(accepted, _factor(gain), nu_at))
+            factor = xp.clip(1.0 - (2.0 * gain - 1.0) ** 3, 1.0 / 3.0, None)
+            mu = put(rows, mu, mu_at * xp.where(accepted, factor, nu_at))
             nu = put(rows, nu, xp.where(accepted, 2.0, 2.0 * nu_at))
 
         measured = {"residual_ratio": norm(g + point.hvp(p)) / norm(g), "damping": damping}
@@ -133,12 +133,6 @@ def _squared_curvature(g: Array, H_g: Array) -> Array:
     xp = array_namespace(g)
     size = norm(g)
     return (norm(H_g) / xp.where(size > 0.0, size, 1.0)) ** 2
-
-
-def _factor(gain: Array) -> Array:
-    """Return the factor for μ after a step with this gain ratio."""
-    xp = array_namespace(gain)
-    return xp.clip(1.0 - (2.0 * gain - 1.0) ** 3, 1.0 / 3.0, None)
 
 
 def levenberg_marquardt(

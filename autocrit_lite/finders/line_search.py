@@ -132,11 +132,10 @@ class Line:
             lowest = xp.where(height < lowest, height, lowest)
 
         low, high = 0.5 * best, 2.0 * best
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         for _ in range(GOLDEN_STEPS):
+            left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
             is_left = merit(left) < merit(right)
             low, high = xp.where(is_left, low, left), xp.where(is_left, right, high)
-            left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         middle = 0.5 * (low + high)
         best = xp.where(merit(middle) < lowest, middle, best)
         found = theta + best[:, None] * p

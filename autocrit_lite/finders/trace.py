@@ -47,6 +47,7 @@ DIRECTION_SCALARS = (
     "solver_iterations",
     "solver_stop_reason",
 )
+ENDS = ("stop_reason", "theta", "theta_flattest", "iterations")
 N_FIRST = 5
 """Iterates after the start that every trace keeps."""
 
@@ -182,13 +183,8 @@ class Log:
         count = xp.zeros_like(theta[:, 0], dtype=xp.int64)
         self._nowhere = xp.full_like(theta, xp.nan)
         self._record_theta = record_theta
-        self._parts: dict[str, Any] = {
-            "theta": theta,
-            "theta_start": theta,
-            "theta_flattest": self._nowhere,
-            "stop_reason": count,
-            "iterations": count,
-        }
+        self._start = theta
+        self._ends = [count, theta, self._nowhere, count]  # ENDS
         self._thetas: list[Array] = []  # (B, n) by iterate
         self._iterates: list[Array] = []  # (B, 3): ITERATE_SCALARS
         self._directions: list[Array] = []  # (B, D): those DIRECTION_SCALARS that are computed
@@ -225,26 +221,26 @@ class Log:
         values = array_namespace(number).stack(list(scalars.values()), axis=1)
         self._write(self._directions, k, number, values)
 
-    def end(self, number: Array, **values: Array) -> None:
-        """Keep where and why runs end, arrays (A, ...) by name."""
-        for name, value in values.items():
-            self._parts[name] = put(number, self._parts[name], value)
+    def end(self, number: Array, *values: Array) -> None:
+        """Keep where and why runs end: the arrays (A, ...) of ``ENDS``."""
+        self._ends = [put(number, *pair) for pair in zip(self._ends, values, strict=True)]
 
     def trace(self, single: bool) -> Trace:
         """Return the trace, without a batch axis for a ``single`` run."""
         xp = array_namespace(self._nowhere)
-        length = int(xp.max(self._parts["iterations"])) + 1
+        parts: dict[str, Any] = dict(zip(ENDS, self._ends, strict=True))
+        length = int(xp.max(parts["iterations"])) + 1
         unknown = self._nowhere[:, 0]
-        parts = dict.fromkeys(
-            DIRECTION_SCALARS, xp.broadcast_to(unknown[:, None], (unknown.shape[0], length))
-        )
+        never = xp.broadcast_to(unknown[:, None], (unknown.shape[0], length))
+        parts |= dict.fromkeys(DIRECTION_SCALARS, never)
         for j, name in enumerate(ITERATE_SCALARS):
             parts[name] = xp.stack([row[:, j] for row in self._iterates[:length]], axis=1)
         for j, name in enumerate(self._computed):
             column = [*(row[:, j] for row in self._directions), unknown]
             parts[name] = xp.stack(column[:length], axis=1)
         thetas = self._thetas + [self._nowhere] * N_FIRST
-        parts |= self._parts | {"theta_first": xp.stack(thetas[1 : 1 + N_FIRST], axis=1)}
+        parts["theta_start"] = self._start
+        parts["theta_first"] = xp.stack(thetas[1 : 1 + N_FIRST], axis=1)
         if self._record_theta:
             parts["thetas"] = xp.stack(self._thetas[:length], axis=1)
         if single:
@@ -255,9 +251,6 @@ class Log:
 
     def _write(self, history: list[Array], k: int, number: Array, part: Array) -> None:
         """Put the rows of some runs into entry k, (B, ...)."""
-        xp = array_namespace(part)
         if k == len(history):
-            history.append(
-                xp.broadcast_to(self._nowhere[:, :1], (self._nowhere.shape[0], part.shape[1]))
-            )
+            history.append(self._nowhere[:, :1])
         history[k] = put(number, history[k], part)
