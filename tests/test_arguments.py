@@ -14,6 +14,7 @@ import scipy.sparse
 from autograd.extend import defvjp, primitive
 
 import autocrit_lite as al
+from autocrit_lite.arrays import read_only
 from autocrit_lite.finders import FinderStopReason
 from autocrit_lite.linalg.residuals import residual_indices
 from autocrit_lite.points.classes import PointClass, is_gradient_flat, point_class
@@ -272,6 +273,70 @@ def test_an_objective_may_return_the_same_arrays_again(find):
     found = find(OneBuffer(objective), theta0, max_iterations=4)
     for name in ("theta", "value", "squared_gradient_norm", "step_size"):
         assert np.array_equal(getattr(found, name), getattr(expected, name), equal_nan=True)
+
+
+class ReadOnly:
+    """A loss whose arrays cannot be written to."""
+
+    hessian_cost = 1.0
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def value_and_gradient(self, theta):
+        return tuple(map(read_only, self.objective.value_and_gradient(theta)))
+
+    def linearize(self, theta):
+        point = self.objective.linearize(theta)
+        found = type(point)(*map(read_only, (point.value, point.gradient, point.matrix)))
+        product = found.hvp
+        object.__setattr__(found, "hvp", lambda v: read_only(product(v)))
+        return found
+
+
+@every_finder
+def test_an_objective_may_return_arrays_that_cannot_be_written_to(find):
+    objective = saddle(EIGENVALUES, c=0.5)
+    expected = find(objective, starts(objective), max_iterations=4)
+    found = find(ReadOnly(objective), read_only(starts(objective)), max_iterations=4)
+    for name in ("theta", "value", "squared_gradient_norm", "step_size"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name), equal_nan=True)
+
+
+class Writing(ReadOnly):
+    """A loss that writes to what it is given."""
+
+    def __init__(self, objective, method):
+        super().__init__(objective)
+        self.method = method
+
+    def value_and_gradient(self, theta):
+        if self.method == "value_and_gradient":
+            theta *= 0.5
+        return super().value_and_gradient(theta)
+
+    def linearize(self, theta):
+        if self.method == "linearize":
+            theta *= 0.5
+        point = super().linearize(theta)
+        if self.method == "hvp":
+            object.__setattr__(point, "hvp", lambda v: np.multiply(v, 2.0, out=v))
+        return point
+
+
+@pytest.mark.parametrize("method", ["value_and_gradient", "linearize", "hvp"])
+@pytest.mark.parametrize(
+    "find", [al.newton_mr, al.newton_tr, al.levenberg_marquardt, al.gradient_norm_minimization]
+)
+def test_an_objective_that_writes_to_what_it_is_given_is_stopped(find, method):
+    objective = saddle(EIGENVALUES, c=0.5)
+    if method == "value_and_gradient" and find is al.gradient_norm_minimization:
+        return  # it never calls that
+    for start in (starts(objective), starts(objective)[0]):
+        before = start.copy()
+        with pytest.raises(ValueError, match="read-only"):
+            find(Writing(objective, method), start, 4)
+        assert np.array_equal(start, before)
 
 
 # --- copies ---

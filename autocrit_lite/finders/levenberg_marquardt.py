@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import Array, array_namespace, dot, indices, norm, put, take
-from ..checks import number, one_of
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
-from .line_search import Search, stop_reasons
-from .spectrum import Spectrum
-from .trace import FinderStopReason, Trace
+from .eigenbasis import Eigenbasis
+from .hessian_operator import SOLVE_PRODUCTS, HessianOperator, solve
+from .line_search import Search
+from .trace import Trace
 
-# chosen by us: beyond it an eigendecomposition takes longer than the products of a few solves
+TAU = 1e-3
+"""The first μ is this times ‖Hg‖²/‖g‖². As in Madsen et al. 2004, algorithm 3.16, where it
+multiplies a largest element of the diagonal of H²."""
+RTOL = 1e-6
+"""The solver's tolerance, chosen by us."""
 LARGEST_DENSE = 1000
+"""Chosen by us: beyond it an eigendecomposition takes longer than the products of a few solves."""
 EPSILON = float(np.finfo(float).eps)
 
 
@@ -32,18 +35,17 @@ class LevenbergMarquardtState:
 
 @dataclass(frozen=True)
 class LevenbergMarquardt:
-    """The finder behind ``levenberg_marquardt``, to be run by ``driver.find``."""
+    """The finder behind ``levenberg_marquardt``; ``driver.find`` runs it."""
 
-    tau: float
-    dense: Dense
-    solver: Mapping[str, Any]
+    scale_free: ClassVar[bool] = True
+
+    largest_dense: int = LARGEST_DENSE
 
     def init(self, objective: Objective, theta: Array) -> LevenbergMarquardtState:
         """Return the state at the starts theta (A, n)."""
-        xp = array_namespace(theta)
         point = objective.linearize(theta)
-        mu = self.tau * _squared_curvature(point.gradient, point.hvp(point.gradient))
-        return LevenbergMarquardtState(mu, xp.full_like(mu, 2.0))
+        mu = TAU * _squared_curvature(point.gradient, point.hvp(point.gradient))
+        return LevenbergMarquardtState(mu, array_namespace(mu).full_like(mu, 2.0))
 
     def step(
         self,
@@ -56,20 +58,20 @@ class LevenbergMarquardt:
         xp = array_namespace(theta)
         g = point.gradient
         H_g = point.hvp(g)
-        is_dense = g.shape[-1] <= LARGEST_DENSE if self.dense == "auto" else self.dense
-        H = Spectrum.of(point) if is_dense else HessianOperator(objective, theta, point, False)
+        is_dense = g.shape[-1] <= self.largest_dense
+        H = Eigenbasis.of(point) if is_dense else HessianOperator(objective, theta, point, False)
         # below this μ changes no step, and 0 could not grow again
         least = EPSILON**2 * _squared_curvature(g, H_g)
         mu, nu = xp.maximum(state.mu, least), state.nu
         squared_norm, none = dot(g, g), xp.zeros_like(mu)
-        search = Search(theta, none, none > 0.0, none)
+        search = Search(theta, none, none)
         pending = xp.all(xp.isfinite(H_g), axis=-1)
-        p = xp.where(pending[:, None], xp.zeros_like(g), xp.nan)
+        p, longest = xp.where(pending[:, None], xp.zeros_like(g), xp.nan), None
         damping, products = mu, none + 1.0
 
         while (rows := indices(pending)).shape[0] > 0:
             at, mu_at, nu_at = take(theta, rows), take(mu, rows), take(nu, rows)
-            p_at, Hp, made = self._direction(H.take(rows), take(g, rows), take(H_g, rows), mu_at)
+            p_at, Hp, made = _direction(H.take(rows), take(g, rows), take(H_g, rows), mu_at)
             trial = at + p_at
             value, gradient = objective.value_and_gradient(trial)
             # ‖g‖² − ‖Hp + g‖², since Hg = −(H² + μI)p
@@ -81,42 +83,33 @@ class LevenbergMarquardt:
             search = Search(
                 put(rows, search.theta, xp.where(accepted[:, None], trial, at)),
                 put(rows, search.step_size, xp.astype(accepted, xp.float64)),
-                put(rows, search.accepted, accepted),
                 search.trials + xp.astype(pending, xp.float64),
             )
             p, damping = put(rows, p, p_at), put(rows, damping, mu_at)
+            longest = p if longest is None else longest  # the first one
             products = put(rows, products, take(products, rows) + made)
             pending = put(rows, pending, moves & ~accepted & xp.all(xp.isfinite(p_at), axis=-1))
-            mu = put(rows, mu, mu_at * xp.where(accepted, _factor(gain), nu_at))
+            factor = xp.clip(1.0 - (2.0 * gain - 1.0) ** 3, 1.0 / 3.0, None)
+            mu = put(rows, mu, mu_at * xp.where(accepted, factor, nu_at))
             nu = put(rows, nu, xp.where(accepted, 2.0, 2.0 * nu_at))
 
-        record = {
-            "residual_ratio": norm(g + point.hvp(p)) / norm(g),
-            "step_size": search.step_size,
-            "direction_norm": norm(p),
-            "damping": damping,
-            "trials": search.trials,
-            "products": products + (objective.hessian_cost if is_dense else 0.0),
-        }
-        stop = stop_reasons(search, theta, p)
-        # the first step changed θ, and only shorter ones did not
-        shortened = (search.trials > 1.0) & (stop == int(FinderStopReason.STEP_VANISHED))
-        stop = xp.where(shortened, int(FinderStopReason.LINE_SEARCH_FAILED), stop)
-        return Step(search.theta, LevenbergMarquardtState(mu, nu), stop, record)
+        measured = {"residual_ratio": norm(g + point.hvp(p)) / norm(g), "damping": damping}
+        products = products + (objective.hessian_cost if is_dense else 0.0)
+        return Step(search, p, products, LevenbergMarquardtState(mu, nu), measured, longest)
 
-    def _direction(
-        self, H: Spectrum | HessianOperator, g: Array, H_g: Array, mu: Array
-    ) -> tuple[Array, Array, Array]:
-        """Return p = −(H² + μI)⁻¹Hg, Hp and how many products they took."""
+
+def _direction(
+    H: Eigenbasis | HessianOperator, g: Array, H_g: Array, mu: Array
+) -> tuple[Array, Array, Array]:
+    """Return p = −(H² + μI)⁻¹Hg, Hp and how many products they took."""
+    if isinstance(H, Eigenbasis):
         xp = array_namespace(g)
-        if isinstance(H, Spectrum):
-            scaled = H.eigenvalues**2 + mu[:, None]
-            factors = -H.eigenvalues / xp.where(scaled > 0.0, scaled, 1.0)
-            return H.apply(factors, g), H.apply(factors * H.eigenvalues, g), xp.zeros_like(mu)
-        squared = DampedSquare(H, mu)
-        solution = solve(squared, -H_g, self.solver)
-        p = solution.x
-        return p, H(p), 2.0 * (solution.iterations + SOLVE_PRODUCTS) + 1.0
+        scaled = H.eigenvalues**2 + mu[:, None]
+        factors = -H.eigenvalues / xp.where(scaled > 0.0, scaled, 1.0)
+        return H.apply(factors, g), H.apply(factors * H.eigenvalues, g), xp.zeros_like(mu)
+    solution = solve(DampedSquare(H, mu), -H_g, RTOL)
+    p = solution.x
+    return p, H(p), 2.0 * (solution.iterations + SOLVE_PRODUCTS) + 1.0
 
 
 @dataclass(frozen=True)
@@ -142,31 +135,23 @@ def _squared_curvature(g: Array, H_g: Array) -> Array:
     return (norm(H_g) / xp.where(size > 0.0, size, 1.0)) ** 2
 
 
-def _factor(gain: Array) -> Array:
-    """Return what μ is multiplied by after a step of this gain ratio was accepted."""
-    xp = array_namespace(gain)
-    return xp.clip(1.0 - (2.0 * gain - 1.0) ** 3, 1.0 / 3.0, None)
-
-
 def levenberg_marquardt(
     objective: Objective,
     theta0: Array,
     max_iterations: int = 700,
     *,
-    tau: float = 1e-3,
-    dense: Dense = "auto",
-    rtol: float = 1e-6,
-    maxit: int | None = None,
     squared_gradient_tolerance: float = 0.0,
     record_theta: bool = False,
 ) -> Trace:
     """Search for critical points with Levenberg-Marquardt steps on ½‖∇f‖² [1]_.
 
-    The step is p = −(H² + μI)⁻¹Hg, the minimiser of ‖Hp + g‖² + μ‖p‖². Its gain ratio is the fall
-    of ‖g‖² that it brings over the fall that it was to bring, ‖g‖² − ‖Hp + g‖². Where that is
-    positive the step is taken and μ multiplied by max(1/3, 1 − (2·gain − 1)³); where not, μ is
-    multiplied by ν = 2, 4, 8, … and the step tried again. A run ends where the step no longer
-    changes θ.
+    The step p = −(H² + μI)⁻¹Hg minimises ‖Hp + g‖² + μ‖p‖². Its gain ratio is the fall of ‖g‖² over
+    the fall that the linear model predicts, ‖g‖² − ‖Hp + g‖². If it is positive, the run takes the
+    step and multiplies μ by max(1/3, 1 − (2·gain − 1)³); if not, it multiplies μ by ν = 2, 4, 8, …
+    and tries again. It ends where the step no longer changes θ.
+
+    With up to 1000 parameters the steps come from an eigendecomposition of the Hessian, with more
+    of them from MINRES-QLP, at two products an iteration.
 
     Parameters
     ----------
@@ -175,22 +160,13 @@ def levenberg_marquardt(
         A start, or independent starts.
     max_iterations : int
         700, chosen by us.
-    tau : float
-        The first μ is this times ‖Hg‖²/‖g‖²; 1e-3 as in [1]_, where it multiplies a largest element
-        of the diagonal of H².
-    dense : {"auto", True, False}
-        Whether steps are computed by eigendecomposition of the dense Hessian or by MINRES-QLP
-        with products alone; "auto": dense for n up to 1000.
-    rtol, maxit
-        The solver's tolerance, 1e-6 (chosen by us), and iteration limit, n by default, where
-        products are used. An iteration costs two products.
     squared_gradient_tolerance, record_theta
         See ``newton_mr``.
 
     Returns
     -------
     Trace
-        μ of each step is its ``damping``; its ``residual_ratio`` is that of the damped step.
+        ``damping`` is the μ of each step, and ``residual_ratio`` that of the damped step.
 
     Raises
     ------
@@ -202,9 +178,5 @@ def levenberg_marquardt(
     .. [1] K. Madsen, H. B. Nielsen, O. Tingleff, Methods for non-linear least squares problems,
        Technical University of Denmark, 2004, algorithm 3.16 and eqs 2.18-2.21.
     """
-    finder = LevenbergMarquardt(
-        tau=number("tau", tau, above=0.0, finite=True),
-        dense=one_of("dense", dense, DENSE),
-        solver=solver_options(rtol, maxit, float("inf"), float("inf"), 1e7),
-    )
+    finder = LevenbergMarquardt()
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..arrays import Array, array_namespace, dot, norm
-from ..checks import number, numbers, one_of
+from ..checks import number, numbers
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .hessian_operator import DENSE, SOLVE_PRODUCTS, Dense, HessianOperator, solve, solver_options
-from .line_search import Search, stop_reasons
+from .hessian_operator import SOLVE_PRODUCTS, HessianOperator, solve
+from .line_search import Search
 from .trace import Trace
 
-# 5 log-spaced from 1 to 1e-4 (Frye et al. 2019, 6.5)
 GAMMAS = (1e0, 1e-1, 1e-2, 1e-3, 1e-4)
+"""Five, log-spaced from 1 to 1e-4 (Frye et al. 2019, 6.5)."""
+STEP_SIZE = 0.1
+"""α (Frye et al. 2019, 6.5)."""
 
 
 @dataclass(frozen=True)
 class NewtonTR:
-    """The finder behind ``newton_tr``, to be run by ``driver.find``."""
+    """The finder behind ``newton_tr``; ``driver.find`` runs it."""
 
     gammas: tuple[float, ...]
-    step_size: float
-    solver: Mapping[str, Any]
-    dense: Dense
+    rtol: float
 
     def init(self, objective: Objective, theta: Array) -> None:
         """Return nothing: a step depends on the point alone."""
@@ -34,13 +33,13 @@ class NewtonTR:
         """Return what a step from theta (A, n) does."""
         xp = array_namespace(theta)
         g = point.gradient
-        H = HessianOperator(objective, theta, point, self.dense)
+        H = HessianOperator(objective, theta, point)
         nothing = xp.zeros_like(point.value)
         lowest, chosen, iterations, products = nothing + xp.inf, nothing, nothing, nothing
         p, reason = xp.full_like(g, xp.nan), nothing
         for gamma in self.gammas:
-            solution = solve(H, -g, self.solver, shift=-gamma)
-            value, there = objective.value_and_gradient(theta + self.step_size * solution.x)
+            solution = solve(H, -g, self.rtol, shift=-gamma)
+            value, there = objective.value_and_gradient(theta + STEP_SIZE * solution.x)
             squared_norm = dot(there, there)
             better = xp.isfinite(value) & (squared_norm < lowest)
             lowest = xp.where(better, squared_norm, lowest)
@@ -51,21 +50,20 @@ class NewtonTR:
             iterations = iterations + solution.iterations
             products = products + (solution.iterations + SOLVE_PRODUCTS)
 
-        trial = theta + self.step_size * p
+        trial = theta + STEP_SIZE * p
         accepted = xp.any(trial != theta, axis=-1) & (lowest < dot(g, g))
-        tried = xp.full_like(chosen, len(self.gammas))
-        search = Search(trial, self.step_size * xp.astype(accepted, xp.float64), accepted, tried)
-        record = {
+        search = Search(
+            theta=xp.where(accepted[:, None], trial, theta),
+            step_size=STEP_SIZE * xp.astype(accepted, xp.float64),
+            trials=xp.full_like(chosen, len(self.gammas)),
+        )
+        measured = {
             "residual_ratio": norm(H(p) + g) / norm(g),
-            "step_size": search.step_size,
-            "direction_norm": norm(p),
             "damping": chosen,
-            "trials": tried,
             "solver_iterations": iterations,
             "solver_stop_reason": reason,
-            "products": H.cost(products + 1.0),
         }
-        return Step(trial, state, stop_reasons(search, theta, p), record)
+        return Step(search, p, H.cost(products + 1.0), measured=measured)
 
 
 def newton_tr(
@@ -75,21 +73,16 @@ def newton_tr(
     rtol: float = 5e-4,
     *,
     gammas: Sequence[float] = GAMMAS,
-    step_size: float = 0.1,
-    maxit: int | None = None,
-    maxxnorm: float = float("inf"),
-    acondlim: float = float("inf"),
-    trancond: float = 1e7,
     squared_gradient_tolerance: float = 0.0,
-    dense: Dense = "auto",
     record_theta: bool = False,
 ) -> Trace:
     """Search for critical points with Newton-TR, as in [1]_.
 
-    For each γ, MINRES-QLP solves (H + γI)p = −g; of the points θ + αp that of lowest ‖g‖ is taken.
-    The step length α is fixed, so that near a nonsingular critical point ‖g‖ falls by a factor of
-    about 1 − α in each iteration. A run ends where no γ lowers ‖g‖: [1]_, 4, has runs end "when no
-    proposed step size met acceptance criteria", and this is the criterion of the authors' code.
+    For each γ, MINRES-QLP solves (H + γI)p = −g, and the run goes to the point θ + αp of lowest
+    ‖g‖. The step length α = 0.1 ([1]_, 6.5) is fixed, so near a nonsingular critical point ‖g‖
+    falls by a factor of about 1 − α in each iteration. A run ends where no γ lowers ‖g‖: [1]_, 4,
+    has runs end "when no proposed step size met acceptance criteria", and this is the criterion of
+    the authors' code.
 
     Parameters
     ----------
@@ -98,24 +91,18 @@ def newton_tr(
         A start, or independent starts.
     max_iterations : int
         500 (not stated in [1]_; more than their median of 430).
-    rtol, maxit, maxxnorm, acondlim, trancond
-        The solver's options and their defaults: see ``newton_mr``.
+    rtol : float
+        The solver's relative residual tolerance, 5e-4 as in ``newton_mr``.
     gammas : sequence of float
         The γ: five, log-spaced from 1 to 1e-4 ([1]_, 6.5).
-    step_size : float
-        α: 0.1 ([1]_, 6.5).
-    squared_gradient_tolerance : float
-        A run has converged when ‖g‖² is at or below this.
-    dense : {"auto", True, False}
-        Whether the solver's products are made with the dense Hessian: see ``newton_mr``.
-    record_theta : bool
-        Whether to keep all iterates in ``trace.thetas``.
+    squared_gradient_tolerance, record_theta
+        See ``newton_mr``.
 
     Returns
     -------
     Trace
-        γ of each step is its ``damping``; its ``solver_iterations`` are those for all γ together,
-        and its ``residual_ratio`` is ‖Hp + g‖/‖g‖, without γ.
+        ``damping`` is the γ of each step, ``solver_iterations`` counts those for all γ together,
+        and ``residual_ratio`` is ‖Hp + g‖/‖g‖, without γ.
 
     Raises
     ------
@@ -128,8 +115,6 @@ def newton_tr(
     """
     finder = NewtonTR(
         gammas=numbers("gammas", gammas, at_least=0.0, finite=True),
-        step_size=number("step_size", step_size, above=0.0, finite=True),
-        solver=solver_options(rtol, maxit, maxxnorm, acondlim, trancond),
-        dense=one_of("dense", dense, DENSE),
+        rtol=number("rtol", rtol, at_least=0.0, below=1.0),
     )
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
-from ..arrays import Array, array_namespace, norm
-from ..checks import integer, numbers
+from ..arrays import Array, array_namespace
+from ..checks import integer
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .line_search import Search, stop_reasons
-from .spectrum import Spectrum, lanczos
+from .eigenbasis import Eigenbasis, lanczos
+from .line_search import Search
 from .trace import Trace
 
 DAMPINGS = (1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""The λ of Dauphin et al. 2014, experiments."""
+LARGER_DAMPINGS = tuple(10.0**power for power in range(1, 309))
+"""Up to the largest float: no λ is enough where θ has zeros, which any step changes."""
 
 
 @dataclass(frozen=True)
 class SaddleFreeNewton:
-    """The finder behind ``saddle_free_newton``, to be run by ``driver.find``."""
+    """The finder behind ``saddle_free_newton``; ``driver.find`` runs it."""
 
-    dampings: tuple[float, ...]
     krylov_dimension: int | None
 
     def init(self, objective: Objective, theta: Array) -> None:
@@ -32,13 +31,13 @@ class SaddleFreeNewton:
         """Return what a step from theta (A, n) does."""
         xp = array_namespace(theta)
         steps = self.krylov_dimension
-        H = Spectrum.of(point) if steps is None else lanczos(point, steps)
+        H = Eigenbasis.of(point) if steps is None else lanczos(point, steps)
         lowest = point.value
         chosen = tried = xp.zeros_like(lowest)
         p = best = xp.zeros_like(theta)
         pending = xp.all(xp.isfinite(H.eigenvalues), axis=-1)
-        for k, damping in enumerate(self._dampings()):
-            if k >= len(self.dampings):  # the larger ones are for runs without any yet
+        for damping in DAMPINGS + LARGER_DAMPINGS:
+            if damping > DAMPINGS[0]:  # the larger ones are for runs without any yet
                 pending = pending & (chosen == 0.0) & xp.any(theta + p != theta, axis=-1)
                 if not bool(xp.any(pending)):
                     break
@@ -50,24 +49,10 @@ class SaddleFreeNewton:
             best = xp.where(lower[:, None], p, best)
             tried = tried + xp.astype(pending, xp.float64)
 
-        accepted = chosen > 0.0
-        search = Search(theta + best, xp.astype(accepted, xp.float64), accepted, tried)
-        record = {
-            "step_size": search.step_size,
-            "direction_norm": norm(best),
-            "damping": chosen,
-            "trials": tried,
-            "products": xp.full_like(chosen, steps or objective.hessian_cost),
-        }
-        longest = H.apply(1.0 / (xp.abs(H.eigenvalues) + min(self.dampings)), -point.gradient)
-        return Step(search.theta, state, stop_reasons(search, theta, longest), record)
-
-    def _dampings(self) -> Iterator[float]:
-        """Yield the λ of the set, then ever larger ones, with which a step ends by being short."""
-        yield from self.dampings
-        largest = max(self.dampings)
-        # up to the largest float: no λ is enough where θ has zeros, which any step changes
-        yield from takewhile(math.isfinite, (largest * 10.0**power for power in range(1, 309)))
+        search = Search(theta + best, xp.astype(chosen > 0.0, xp.float64), tried)
+        products = xp.full_like(chosen, steps or objective.hessian_cost)
+        longest = H.apply(1.0 / (xp.abs(H.eigenvalues) + DAMPINGS[-1]), -point.gradient)
+        return Step(search, best, products, None, {"damping": chosen}, longest)
 
 
 def saddle_free_newton(
@@ -75,17 +60,16 @@ def saddle_free_newton(
     theta0: Array,
     max_iterations: int = 500,
     *,
-    dampings: Sequence[float] = DAMPINGS,
     krylov_dimension: int | None = None,
     squared_gradient_tolerance: float = 0.0,
     record_theta: bool = False,
 ) -> Trace:
     """Minimise a loss with saddle-free Newton steps [1]_.
 
-    θ ← θ − (|H| + λI)⁻¹g, where |H| has the absolute eigenvalues of H. In each step the λ of
-    lowest loss is taken. Where none of the set lowers the loss, ten times larger λ are tried until
-    one does (chosen by us) or the step no longer changes θ, which ends the run. The method leaves
-    saddles: it is here as the papers compare with it.
+    θ ← θ − (|H| + λI)⁻¹g, where |H| has the absolute eigenvalues of H. Each step takes the λ of
+    lowest loss among 1, 0.1, …, 1e-6 ([1]_, experiments). If none of them lowers the loss, it tries
+    ten times larger λ until one does (chosen by us) or the step no longer changes θ, which ends the
+    run. The method leaves saddles: it is here because the papers compare with it.
 
     Parameters
     ----------
@@ -94,18 +78,16 @@ def saddle_free_newton(
         A start, or independent starts.
     max_iterations : int
         500, as for Newton-MR.
-    dampings : sequence of float
-        The λ to try: 1, 0.1, …, 1e-6 ([1]_, experiments).
     krylov_dimension : int, optional
-        Steps are taken in the Krylov space of the gradient of this dimension ([1]_, algorithm 1,
-        with k = 500 for large networks). By default in the whole space, with the dense Hessian.
+        Steps stay in the Krylov space of the gradient of this dimension ([1]_, algorithm 1, with
+        k = 500 for large networks). By default they use the whole space, with the dense Hessian.
     squared_gradient_tolerance, record_theta
         See ``newton_mr``.
 
     Returns
     -------
     Trace
-        The λ of each step is its ``damping``, 0 where none was accepted.
+        ``damping`` is the λ of each step, 0 where none was accepted.
 
     Raises
     ------
@@ -119,8 +101,5 @@ def saddle_free_newton(
     """
     if krylov_dimension is not None:
         krylov_dimension = integer("krylov_dimension", krylov_dimension, at_least=1)
-    finder = SaddleFreeNewton(
-        dampings=numbers("dampings", dampings, above=0.0, finite=True),
-        krylov_dimension=krylov_dimension,
-    )
+    finder = SaddleFreeNewton(krylov_dimension)
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

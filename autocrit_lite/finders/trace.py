@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..arrays import Array
+from ..arrays import Array, array_namespace, put
 from ..checks import one_of
 from ..devices import to_numpy
 from ..reasons import Reason
@@ -26,10 +28,7 @@ class FinderStopReason(Reason):
     MAX_ITERATIONS = 2, "the iteration limit was reached"
     LINE_SEARCH_FAILED = 3, "no step length was accepted: stalled, not converged"
     STEP_VANISHED = 4, "the full step no longer changes theta"
-    NON_FINITE = (
-        5,
-        "the loss, ‖g‖² or the step is not finite; the last finite point is kept",
-    )
+    NON_FINITE = 5, "the loss, ‖g‖² or the step is not finite; the last finite point is kept"
 
 
 GOES_ON = 0
@@ -48,6 +47,9 @@ DIRECTION_SCALARS = (
     "solver_iterations",
     "solver_stop_reason",
 )
+ENDS = ("stop_reason", "theta", "theta_flattest", "iterations")
+N_FIRST = 5
+"""Iterates after the start that every trace keeps."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +165,92 @@ class Trace:
         run, iteration = np.nonzero(np.arange(steps) <= iterations[:, None])
         frame = pd.DataFrame({"run": run, "iteration": iteration})
         return frame.assign(**{name: x[run, iteration] for name, x in columns.items()})
+
+
+class Log:
+    """The trace of B runs in the making: NaN wherever nothing has been kept.
+
+    Parameters
+    ----------
+    theta : array (B, n)
+        The starts.
+    record_theta : bool
+        Whether to keep all iterates.
+    """
+
+    def __init__(self, theta: Array, record_theta: bool) -> None:
+        xp = array_namespace(theta)
+        count = xp.zeros_like(theta[:, 0], dtype=xp.int64)
+        self._nowhere = xp.full_like(theta, xp.nan)
+        self._record_theta = record_theta
+        self._start = theta
+        self._ends = [count, theta, self._nowhere, count]  # ENDS
+        self._thetas: list[Array] = []  # (B, n) by iterate
+        self._iterates: list[Array] = []  # (B, 3): ITERATE_SCALARS
+        self._directions: list[Array] = []  # (B, D): those DIRECTION_SCALARS that are computed
+        self._computed: list[str] = []
+
+    def iterate(
+        self,
+        k: int,
+        number: Array,
+        theta: Array,
+        scalars: Sequence[Array],
+        reached: Array | None = None,
+    ) -> None:
+        """Keep iterate k of the runs ``number`` (A,) that ``reached`` it (A,), all by default.
+
+        Parameters
+        ----------
+        theta : array (A, n)
+        scalars : sequence of array (A,)
+            ``ITERATE_SCALARS``.
+        """
+        xp = array_namespace(theta)
+        values = xp.stack(scalars, axis=1)
+        if reached is not None:
+            values = xp.where(reached[:, None], values, xp.nan)
+            theta = xp.where(reached[:, None], theta, xp.nan)
+        self._write(self._iterates, k, number, values)
+        if self._record_theta or k <= N_FIRST:
+            self._write(self._thetas, k, number, theta)
+
+    def direction(self, k: int, number: Array, scalars: Mapping[str, Array]) -> None:
+        """Keep what is known of the directions at iterate k, arrays (A,) by name."""
+        self._computed = list(scalars)
+        values = array_namespace(number).stack(list(scalars.values()), axis=1)
+        self._write(self._directions, k, number, values)
+
+    def end(self, number: Array, *values: Array) -> None:
+        """Keep where and why runs end: the arrays (A, ...) of ``ENDS``."""
+        self._ends = [put(number, *pair) for pair in zip(self._ends, values, strict=True)]
+
+    def trace(self, single: bool) -> Trace:
+        """Return the trace, without a batch axis for a ``single`` run."""
+        xp = array_namespace(self._nowhere)
+        parts: dict[str, Any] = dict(zip(ENDS, self._ends, strict=True))
+        length = int(xp.max(parts["iterations"])) + 1
+        unknown = self._nowhere[:, 0]
+        never = xp.broadcast_to(unknown[:, None], (unknown.shape[0], length))
+        parts |= dict.fromkeys(DIRECTION_SCALARS, never)
+        for j, name in enumerate(ITERATE_SCALARS):
+            parts[name] = xp.stack([row[:, j] for row in self._iterates[:length]], axis=1)
+        for j, name in enumerate(self._computed):
+            column = [*(row[:, j] for row in self._directions), unknown]
+            parts[name] = xp.stack(column[:length], axis=1)
+        thetas = self._thetas + [self._nowhere] * N_FIRST
+        parts["theta_start"] = self._start
+        parts["theta_first"] = xp.stack(thetas[1 : 1 + N_FIRST], axis=1)
+        if self._record_theta:
+            parts["thetas"] = xp.stack(self._thetas[:length], axis=1)
+        if single:
+            parts = {name: x[0, ...] for name, x in parts.items()}
+            parts["stop_reason"] = FinderStopReason(int(parts["stop_reason"]))
+            parts["iterations"] = int(parts["iterations"])
+        return Trace(**parts)
+
+    def _write(self, history: list[Array], k: int, number: Array, part: Array) -> None:
+        """Put the rows of some runs into entry k, (B, ...)."""
+        if k == len(history):
+            history.append(self._nowhere[:, :1])
+        history[k] = put(number, history[k], part)

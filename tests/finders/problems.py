@@ -7,6 +7,9 @@ import array_api_strict
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from autocrit_lite.finders.driver import find
+from autocrit_lite.finders.levenberg_marquardt import LevenbergMarquardt
+
 DEVICE = array_api_strict.Device("device1")
 
 
@@ -94,3 +97,11 @@ class CountedPoint:
     def hessian(self):
         self.counter.hessians += 1
         return self.point.hessian()
+
+
+def matrix_free(
+    objective, theta0, max_iterations=700, squared_gradient_tolerance=0.0, record_theta=False
+):
+    """Return what Levenberg-Marquardt does on so many parameters that it forms no matrix."""
+    finder = LevenbergMarquardt(largest_dense=0)
+    return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

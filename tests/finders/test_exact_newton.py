@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 
 from autocrit_lite.finders import damped_newton, exact_newton
-from autocrit_lite.finders.spectrum import Spectrum, lanczos
+from autocrit_lite.finders.driver import find
+from autocrit_lite.finders.eigenbasis import Eigenbasis, lanczos
+from autocrit_lite.finders.exact_newton import CUTOFF, ExactNewton
+from autocrit_lite.finders.line_search import ResidualSearch
 from autocrit_lite.ground_truth.quartic import Quartic
 from autocrit_lite.objectives import AutogradObjective
 
 from .problems import Point, saddle
 
 
-@pytest.mark.parametrize("find", [damped_newton, exact_newton])
+@pytest.mark.parametrize("search", [ResidualSearch(rho_unit=0.4), None])
 @pytest.mark.parametrize("index", range(6))
-def test_a_quadratic_saddle_of_every_index_takes_one_step(find, index):
+def test_a_quadratic_saddle_of_every_index_takes_one_step(search, index):
     eigenvalues = np.concatenate([-np.linspace(0.5, 3.0, index), np.linspace(0.7, 4.0, 5 - index)])
     objective = saddle(eigenvalues, seed=index)
     theta0 = objective.middle + np.random.default_rng(index).normal(size=(3, 5))
-    options = {"rho_unit": 0.4} if find is damped_newton else {}
-    trace = find(objective, theta0, 1, **options)
+    trace = find(ExactNewton(search), objective, theta0, 1, 0.0, False)
     # golden section knows the place of a minimum to the root of the rounding error
     np.testing.assert_allclose(trace.step_size[:, 0], 1.0, rtol=1e-7)
     np.testing.assert_allclose(trace.theta - objective.middle, 0.0, atol=1e-6)
@@ -26,12 +28,12 @@ def test_a_quadratic_saddle_of_every_index_takes_one_step(find, index):
 
 
 def test_directions_are_those_of_the_pseudo_inverse():
-    objective = saddle((-2.0, -1e-5, 0.0, 1.0, 4.0))
-    theta0 = objective.middle + np.random.default_rng(1).normal(size=(4, 5))
-    point = objective.linearize(theta0)
-    for cutoff in (1e-12, 1e-4):
-        trace = damped_newton(objective, theta0, 1, cutoff=cutoff, record_theta=True)
-        p = -point.gradient @ np.linalg.pinv(objective.A, rcond=cutoff)
+    for small in (1e-5, 0.1 * CUTOFF):
+        objective = saddle((-2.0, -small, 0.0, 1.0, 4.0))
+        theta0 = objective.middle + np.random.default_rng(1).normal(size=(4, 5))
+        point = objective.linearize(theta0)
+        trace = damped_newton(objective, theta0, 1, record_theta=True)
+        p = -point.gradient @ np.linalg.pinv(objective.A, rcond=CUTOFF)
         moved = (trace.theta - theta0) / trace.step_size[:, :1]
         np.testing.assert_allclose(moved, p, rtol=1e-4, atol=1e-9)
         residual = p @ objective.A + point.gradient
@@ -61,8 +63,8 @@ def test_the_exact_search_never_raises_the_gradient():
 
 def test_a_hessian_that_is_not_finite_gives_no_direction():
     H = np.stack([np.eye(3), np.full((3, 3), np.nan)])
-    spectrum = Spectrum.of(Point(None, np.ones((2, 3)), H))
-    p = spectrum.apply(spectrum.pseudo_inverse(1e-12), np.ones((2, 3)))
+    basis = Eigenbasis.of(Point(None, np.ones((2, 3)), H))
+    p = basis.apply(basis.pseudo_inverse(1e-12), np.ones((2, 3)))
     np.testing.assert_allclose(p[0], 1.0)
     assert np.isnan(p[1]).all()
 
@@ -88,8 +90,8 @@ def test_lanczos_in_an_exhausted_space():
     """Two distinct eigenvalues: the Krylov space of any vector has two dimensions."""
     objective = saddle((-1.0, -1.0, 2.0, 2.0, 2.0))
     point = objective.linearize(objective.middle + np.random.default_rng(4).normal(size=(3, 5)))
-    spectrum = lanczos(point, 4)
-    found = np.sort(np.abs(spectrum.eigenvalues), axis=1)
+    basis = lanczos(point, 4)
+    found = np.sort(np.abs(basis.eigenvalues), axis=1)
     np.testing.assert_allclose(found, np.tile([0.0, 0.0, 1.0, 2.0], (3, 1)), atol=1e-10)
     v = point.gradient
-    np.testing.assert_allclose(spectrum.apply(spectrum.eigenvalues, v), point.hvp(v), atol=1e-10)
+    np.testing.assert_allclose(basis.apply(basis.eigenvalues, v), point.hvp(v), atol=1e-10)

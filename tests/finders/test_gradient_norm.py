@@ -1,7 +1,6 @@
 """Gradient norm minimisation: gradient descent on G = ½‖∇f‖²."""
 
 import numpy as np
-import pytest
 
 from autocrit_lite.finders import FinderStopReason, gradient_norm_minimization
 
@@ -28,12 +27,9 @@ def starts(objective, count=10, seed=1):
     return objective.middle + np.random.default_rng(seed).normal(size=(count, 5))
 
 
-@pytest.mark.parametrize("conditions", ["wolfe", "armijo"])
-def test_accepted_steps_meet_the_conditions(conditions):
+def test_accepted_steps_meet_the_conditions():
     objective = saddle(EIGENVALUES, c=0.5)
-    trace = gradient_norm_minimization(
-        objective, starts(objective), 30, conditions=conditions, record_theta=True
-    )
+    trace = gradient_norm_minimization(objective, starts(objective), 30, record_theta=True)
     run, k = np.nonzero(trace.step_size[:, :-1] > 0.0)
     theta, new, alpha = trace.thetas[run, k], trace.thetas[run, k + 1], trace.step_size[run, k]
     gradient = merit_gradient(objective, theta)
@@ -43,8 +39,7 @@ def test_accepted_steps_meet_the_conditions(conditions):
     now, there = merit(objective, theta), merit(objective, new)
     assert (there <= now + 1e-4 * alpha * slope + 1e-9 * now).all()
     slope_there = np.sum(merit_gradient(objective, new) * p, axis=-1)
-    curved = slope_there >= 0.9 * slope - 1e-6
-    assert curved.all() or conditions == "armijo"
+    assert (slope_there >= 0.9 * slope - 1e-6).all()
     # twice the accepted step is the next one's first, and an earlier one failed where it is shorter
     follows = (k[1:] == k[:-1] + 1) & (run[1:] == run[:-1])
     halvings = trace.trials[run, k] - 1
@@ -53,7 +48,7 @@ def test_accepted_steps_meet_the_conditions(conditions):
     )
 
 
-def test_too_short_a_first_step_ends_a_run_under_both_conditions():
+def test_too_short_a_first_step_ends_a_run():
     """Back-tracking shortens what is too short already: reported as stalled, at its start.
 
     Along −∇G of a quadratic with eigenvalue λ the slope is reduced by αλ²: the curvature condition
@@ -65,17 +60,15 @@ def test_too_short_a_first_step_ends_a_run_under_both_conditions():
     assert (trace.stop_reason == FinderStopReason.LINE_SEARCH_FAILED).all()
     assert (trace.iterations == 0).all()
     np.testing.assert_array_equal(trace.theta, theta0)
-    armijo = gradient_norm_minimization(objective, theta0, 100, conditions="armijo")
-    assert (np.nanmin(armijo.squared_gradient_norm, axis=1) < 1e-20).all()
     steeper = saddle((-1.1, 1.1))
     found = gradient_norm_minimization(steeper, steeper.middle + theta0 - objective.middle, 100)
     assert (found.iterations > 0).all()
 
 
 def test_it_goes_to_a_saddle():
-    objective = saddle(EIGENVALUES)
+    objective = saddle((-1.4, -1.1, 1.1, 1.2, 1.3))  # the first step length is long enough
     trace = gradient_norm_minimization(
-        objective, starts(objective), 3000, conditions="armijo", squared_gradient_tolerance=1e-16
+        objective, starts(objective), 3000, squared_gradient_tolerance=1e-16
     )
     assert (trace.stop_reason == FinderStopReason.CONVERGED).all()
     np.testing.assert_allclose(trace.theta - objective.middle, 0.0, atol=1e-7)
@@ -83,36 +76,10 @@ def test_it_goes_to_a_saddle():
     assert np.isnan(trace.theta_flattest).all()
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.8])
-def test_fixed_steps_are_those_of_the_recurrence(momentum):
-    objective = saddle(EIGENVALUES, c=0.1)
-    theta = starts(objective, count=1)[0]
-    trace = gradient_norm_minimization(
-        objective, theta, 15, conditions="fixed", step_size0=0.01, momentum=momentum
-    )
-    velocity = np.zeros(5)
-    for _ in range(15):
-        point = objective.linearize(theta)
-        slope = point.hvp(point.gradient)
-        velocity = momentum * velocity - slope
-        if velocity @ slope >= 0.0:
-            velocity = -slope
-        theta = theta + 0.01 * velocity
-    np.testing.assert_allclose(trace.theta, theta, rtol=1e-10)
-
-
-def test_momentum_is_faster_on_an_ill_conditioned_problem():
-    objective = saddle((-1.0, 0.2, 0.4, 0.7, 1.0))
-    options = {"conditions": "fixed", "step_size0": 0.9, "squared_gradient_tolerance": 1e-12}
-    plain = gradient_norm_minimization(objective, starts(objective), 2000, **options)
-    heavy = gradient_norm_minimization(objective, starts(objective), 2000, momentum=0.7, **options)
-    assert (heavy.iterations < plain.iterations).all()
-
-
 def test_each_trial_costs_one_product():
     objective = Counted(saddle(EIGENVALUES, c=0.5), hessian_cost=1.0)
     theta0 = starts(objective.objective, count=1)[0]
-    trace = gradient_norm_minimization(objective, theta0, 10, conditions="armijo")
+    trace = gradient_norm_minimization(objective, theta0, 10)
     assert trace.iterations == 10
     assert objective.products == 1 + trace.products[-1]  # and one at the start
     assert objective.hessians == 0

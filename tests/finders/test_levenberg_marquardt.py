@@ -7,16 +7,17 @@ from autocrit_lite.finders import FinderStopReason, damped_newton, levenberg_mar
 from autocrit_lite.ground_truth.quartic import FLAT_SQUARED_GRADIENT_NORM, Quartic
 from autocrit_lite.objectives import AutogradObjective
 
-from .problems import Counted, Point, saddle
+from .problems import Counted, Point, matrix_free, saddle
 
 EIGENVALUES = (-2.0, -0.6, 0.3, 1.0, 4.0)
+both_ways = pytest.mark.parametrize("find", [levenberg_marquardt, matrix_free])
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_a_step_minimises_the_damped_residual(dense):
+@both_ways
+def test_a_step_minimises_the_damped_residual(find):
     objective = saddle(EIGENVALUES, c=1.0)
     theta0 = objective.middle + np.random.default_rng(1).normal(size=(8, 5))
-    trace = levenberg_marquardt(objective, theta0, 6, dense=dense, rtol=1e-13, record_theta=True)
+    trace = find(objective, theta0, 6, record_theta=True)
     run, k = np.nonzero(trace.step_size[:, :-1] > 0.0)
     for i, j in zip(run, k, strict=True):
         point = objective.linearize(trace.thetas[i, j])
@@ -75,11 +76,11 @@ def test_it_goes_on_where_newton_stalls():
     assert not (newton_critical | newton_flat).all()
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_convergence_to_a_singular_critical_point(dense):
+@both_ways
+def test_convergence_to_a_singular_critical_point(find):
     """f = x⁴ + y² − z²: the Hessian at zero is singular, and the steps get there all the same."""
     objective = AutogradObjective(lambda t: t[0] ** 4 + t[1] ** 2 - t[2] ** 2)
-    trace = levenberg_marquardt(objective, np.array([1.0, 1.0, 1.0]), 200, dense=dense, rtol=1e-12)
+    trace = find(objective, np.array([1.0, 1.0, 1.0]), 200)
     assert trace.squared_gradient_norm[trace.iterations] < 1e-20
 
 
@@ -93,11 +94,11 @@ def test_a_stall_is_reported():
     assert trace.step_size[trace.iterations] == 0.0
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_products_are_counted(dense):
+@both_ways
+def test_products_are_counted(find):
     objective = Counted(saddle(EIGENVALUES, c=0.5), hessian_cost=4.0)
     theta0 = objective.objective.middle + 1.0
-    trace = levenberg_marquardt(objective, theta0, 3, dense=dense)
+    trace = find(objective, theta0, 3)
     assert trace.iterations == 3
     made = objective.products + 4.0 * objective.hessians
     # beyond what steps cost: one at the start, and one a step for the trace's residual
@@ -133,3 +134,26 @@ def test_shorter_steps_that_vanish_are_a_stall_and_a_first_one_is_not():
         assert trace.stop_reason is reason
         assert trace.iterations == 0
         assert (trace.trials[0] > 1.0) == (size == 1.0)
+
+
+@both_ways
+@pytest.mark.parametrize("exponent", [-200, -100, 100, 200])
+def test_a_factor_of_the_loss_changes_no_iterate(find, exponent):
+    objective, factor = saddle(EIGENVALUES, c=1.0), 10.0**exponent
+    theta0 = objective.middle + np.random.default_rng(1).normal(size=(5, 5))
+
+    class Multiple:
+        hessian_cost = 1.0
+
+        def value_and_gradient(self, theta):
+            return tuple(factor * x for x in objective.value_and_gradient(theta))
+
+        def linearize(self, theta):
+            point = objective.linearize(theta)
+            return Point(*(factor * x for x in (point.value, point.gradient, point.matrix)))
+
+    expected = find(objective, theta0, 8)
+    found = find(Multiple(), theta0, 8)
+    np.testing.assert_allclose(found.theta, expected.theta, rtol=1e-6)
+    np.testing.assert_array_equal(found.trials, expected.trials)
+    np.testing.assert_array_equal(found.stop_reason, expected.stop_reason)

@@ -10,12 +10,11 @@ import numpy as np
 from ...arrays import Array
 from ...finders import FRYE_2021, Trace
 from ...finders.driver import find
-from ...finders.hessian_operator import HessianOperator, Solution
-from ...finders.line_search import CARRY, ResidualSearch
+from ...finders.hessian_operator import NO_LIMITS, HessianOperator, Solution
+from ...finders.line_search import ResidualSearch
 from ...finders.newton_mr import NewtonMR
 from ...linalg.minres_qlp import StopReason, minres_qlp
 from ...objectives import Objective
-from .newton_systems import newton_mr_options
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class CurrentIterate(NewtonMR):
     def solve(self, H: HessianOperator, b: Array) -> Solution:
         """Return x_k with its r and r_H, shape (1, n)."""
         iterates: list[Array] = []
-        options: dict[str, Any] = {**self.solver, "maxit": self.solver["maxit"] or b.shape[-1]}
-        found = minres_qlp(lambda v: H(v[None])[0], b[0], **options, callback=iterates.append)
+        options: dict[str, Any] = {"maxit": b.shape[-1], "callback": iterates.append, **NO_LIMITS}
+        found = minres_qlp(lambda v: H(v[None])[0], b[0], self.rtol, **options)
         returned = Solution.of(found)
         if found.stop_reason != StopReason.LEAST_SQUARES or found.passes > 1:
             return returned
@@ -54,8 +53,5 @@ def newton_mr_along_current(
     With the line search of Frye et al. 2021, A.2, all iterates kept, and the defaults of
     ``newton_mr`` in all else.
     """
-    search = ResidualSearch(
-        **FRYE_2021, step_size0=0.1, beta=0.5, step_rule=CARRY, max_step_size=1.0
-    )
-    finder = CurrentIterate(search, newton_mr_options(rtol), "auto")
+    finder = CurrentIterate(ResidualSearch(**FRYE_2021), rtol)
     return find(finder, objective, theta0, max_iterations, 0.0, True)

@@ -25,7 +25,7 @@ from ...runner.results import FIRST_BITS, Results, grown, rounded
 from ...runner.store import Record, Task
 from ...training.optimizers import Momentum, train
 from ...training.sampling import uniform_in_height
-from .newton_systems import INDICES, newton_mr_options, spectrum
+from .newton_systems import INDICES, spectrum
 
 POINTS = ("flattest", "last")
 """The two iterates of a run that we look at closely: the one with the largest r, and the last."""
@@ -301,7 +301,7 @@ def newton_direction(
     ``theta`` and ``point`` are where the objective is, the Hessians H (runs, n, n) are NumPy's.
     """
     b = -point.gradient
-    found = to_numpy(solve(HessianOperator(objective, theta, point), b, newton_mr_options(rtol)))
+    found = to_numpy(solve(HessianOperator(objective, theta, point), b, rtol))
     r, r_H, ratio = residual_indices(H, to_numpy(point.gradient), found.x)
     by_solver = found.relative_residual, found.relative_cokernel_residual
     kept = (*by_solver, ratio, r, r_H, found.iterations, found.stop_reason)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from ...arrays import Array
-from ...finders.hessian_operator import solver_options
-from ...finders.spectrum import EXHAUSTED, relative_residuals
+from ...finders.eigenbasis import EXHAUSTED, relative_residuals
+from ...finders.hessian_operator import NO_LIMITS
 from ...linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
 
 LEVELS = tuple(10.0**k for k in range(-8, 2))
@@ -57,11 +56,6 @@ class Diagonal:
     def take(self, rows: Array) -> Diagonal:
         """Return the operator of the rows (k,) alone."""
         return Diagonal(self.eigenvalues[rows])
-
-
-def newton_mr_options(rtol: float) -> dict[str, Any]:
-    """Return the options with which ``newton_mr`` by default calls the solver."""
-    return solver_options(rtol, None, maxxnorm=np.inf, acondlim=np.inf, trancond=1e7)
 
 
 def spectrum(hessian: Array, gradient: Array) -> tuple[Array, Array]:
@@ -125,10 +119,7 @@ def resolve(hessian: Array, gradient: Array, tolerances: Sequence[float]) -> dic
 
 def _solved(eigenvalues: Array, parts: Array, rtol: float) -> dict[str, Array]:
     H, n = Diagonal(eigenvalues), parts.shape[1]
-    found, long = (
-        minres_qlp(H, -parts, **{**newton_mr_options(rtol), "maxit": maxit})
-        for maxit in (n, LONG * n)
-    )
+    found, long = (minres_qlp(H, -parts, rtol, maxit, **NO_LIMITS) for maxit in (n, LONG * n))
     residual = eigenvalues * found.x + parts
     r, ratio = _by_choice(eigenvalues, parts, found, rtol)
     return {

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from autocrit_lite.finders.line_search import CARRY, ResidualSearch
+from autocrit_lite.finders.line_search import ResidualSearch
 from autocrit_lite.networks.mlp import MLP
 from autocrit_lite.networks.objective import NetworkObjective
 from autocrit_lite.papers.frye_2021.current_iterate import CurrentIterate, newton_mr_along_current
 from autocrit_lite.papers.frye_2021.gradient_flat import as_published
-from autocrit_lite.papers.frye_2021.newton_systems import last_iterates, newton_mr_options
+from autocrit_lite.papers.frye_2021.newton_systems import last_iterates
 
 
 @pytest.fixture
@@ -20,15 +20,10 @@ def system():
     return eigenvalues, b
 
 
-def finder(rtol):
-    search = ResidualSearch(0.1, 0.5, 0.1, 0.5, CARRY, 1.0)
-    return CurrentIterate(search, newton_mr_options(rtol), "auto")
-
-
 @pytest.mark.parametrize("rtol", [1e-2, 5e-4])
 def test_the_direction_is_the_iterate_at_which_the_solver_stops(system, rtol):
     eigenvalues, b = system
-    found = finder(rtol).solve(lambda v: eigenvalues * v, b[None])
+    found = CurrentIterate(ResidualSearch(), rtol).solve(lambda v: eigenvalues * v, b[None])
     k = int(found.iterations[0])
     before, full, _ = last_iterates(eigenvalues, b, k)
     np.testing.assert_allclose(found.x[0], full, rtol=1e-8, atol=1e-10)
@@ -43,7 +38,9 @@ def test_the_direction_is_the_iterate_at_which_the_solver_stops(system, rtol):
 
 def test_a_system_that_is_solved_is_left_as_it_is(system):
     eigenvalues = np.linspace(1.0, 2.0, 25)
-    found = finder(1e-10).solve(lambda v: eigenvalues * v, system[1][None])
+    found = CurrentIterate(ResidualSearch(), 1e-10).solve(
+        lambda v: eigenvalues * v, system[1][None]
+    )
     np.testing.assert_allclose(found.x[0], system[1] / eigenvalues, atol=1e-8)
 
 

@@ -1,4 +1,4 @@
-"""The eigendecompositions of the Hessians at a batch of points, and directions made of them."""
+"""The Hessians at a batch of points in bases of their eigenvectors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..arrays import Array, array_namespace, norm, take
 from ..linalg.residuals import indices_of_norms
 from ..objectives import Linearization
 
-# chosen by us: a hundred times the unit rounding error
 EXHAUSTED = 1e-14
+"""What is left of a vector of length 1 may be rounding: a hundred times its error, chosen by us."""
 
 
 @dataclass(frozen=True)
-class Spectrum:
-    """Hessians at a batch of points by their eigenvectors, H = Q diag(λ) Qᵀ, or by some of them.
+class Eigenbasis:
+    """Hessians at a batch of points by all or some of their eigenvectors, H = Q diag(λ) Qᵀ.
 
     Where a Hessian is not finite its eigenvalues are NaN, and so is every direction made of them.
 
@@ -31,7 +31,7 @@ class Spectrum:
     eigenvectors: Array
 
     @classmethod
-    def of(cls, point: Linearization) -> Spectrum:
+    def of(cls, point: Linearization) -> Eigenbasis:
         """Decompose the Hessians at ``point``."""
         H = point.hessian()
         xp = array_namespace(H)
@@ -39,8 +39,8 @@ class Spectrum:
         values, vectors = xp.linalg.eigh(xp.where(finite[:, :, None], H, 0.0))
         return cls(xp.where(finite, values, xp.nan), vectors)
 
-    def take(self, rows: Array) -> Spectrum:
-        """Return the spectra of the points ``rows`` alone."""
+    def take(self, rows: Array) -> Eigenbasis:
+        """Return the bases at the points ``rows`` (k,) alone."""
         return take(self, rows)
 
     def apply(self, factors: Array, v: Array) -> Array:
@@ -72,11 +72,10 @@ class Spectrum:
             "residual_ratio": norm(residual) / norm(gradient),
             "relative_residual_frobenius": f,
             "relative_cokernel_residual_frobenius": f_H,
-            "direction_norm": norm(direction),
         }
 
 
-def lanczos(point: Linearization, steps: int) -> Spectrum:
+def lanczos(point: Linearization, steps: int) -> Eigenbasis:
     """Return the Ritz values and vectors of the Hessians in the Krylov space of the gradient.
 
     ``steps`` products, every new vector made orthogonal to all before it, twice, since Lanczos
@@ -112,7 +111,7 @@ def lanczos(point: Linearization, steps: int) -> Spectrum:
     finite = xp.all(xp.isfinite(T), axis=(-2, -1))[:, None]
     T = xp.where(finite[:, :, None], 0.5 * (T + xp.matrix_transpose(T)), 0.0)
     values, vectors = xp.linalg.eigh(T)
-    return Spectrum(xp.where(finite, values, xp.nan), xp.matrix_transpose(V) @ vectors)
+    return Eigenbasis(xp.where(finite, values, xp.nan), xp.matrix_transpose(V) @ vectors)
 
 
 def relative_residuals(
