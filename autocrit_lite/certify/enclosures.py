@@ -6,7 +6,7 @@ backward through the network; the Hessian in float64 balls, as ``networks.dense`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -16,7 +16,8 @@ from flint import arb, arb_mat, ctx
 
 from ..arrays import Array
 from ..networks.objective import NetworkObjective
-from .balls import Balls, concatenate
+from .balls import Balls, U, concatenate, enlarged
+from .third_derivative import Samples, bound
 
 BITS = 128
 """Of the midpoints of value and gradient: a point is a sum of two floats, 106 bits or more."""
@@ -44,44 +45,41 @@ class Enclosure(Protocol):
 class Activation:
     """An activation in balls: values and derivatives, and bounds of these on the whole line.
 
-    ``suprema`` are upper bounds of |σ′|, |σ″| and |σ‴|.
+    ``evaluate`` returns σ, σ′, σ″ and σ‴ of a number; ``suprema`` are upper bounds of |σ′|, |σ″|,
+    |σ‴| and |σ⁗|.
     """
 
-    evaluate: Callable[[Sequence[arb]], tuple[list[arb], list[arb], list[arb]]]
-    suprema: tuple[float, float, float]
+    evaluate: Callable[[arb], tuple[arb, arb, arb, arb]]
+    suprema: tuple[float, float, float, float]
 
 
-def _swish(z: Sequence[arb]) -> tuple[list[arb], list[arb], list[arb]]:
-    s = [1 / (1 + (-x).exp()) for x in z]
-    first = [p * (1 + x * (1 - p)) for x, p in zip(z, s, strict=True)]
-    second = [p * (1 - p) * (2 + x * (1 - 2 * p)) for x, p in zip(z, s, strict=True)]
-    return [x * p for x, p in zip(z, s, strict=True)], first, second
+def _sigmoid(z: arb) -> tuple[arb, arb, arb, arb]:
+    s = 1 / (1 + (-z).exp())
+    first = s * (1 - s)
+    return s, first, first * (1 - 2 * s), first * (1 - 6 * first)
 
 
-def _tanh(z: Sequence[arb]) -> tuple[list[arb], list[arb], list[arb]]:
-    a = [x.tanh() for x in z]
-    first = [1 - t * t for t in a]
-    return a, first, [-2 * t * f for t, f in zip(a, first, strict=True)]
+def _swish(z: arb) -> tuple[arb, arb, arb, arb]:
+    s, first, second, third = _sigmoid(z)
+    return z * s, s + z * first, 2 * first + z * second, 3 * second + z * third
 
 
-def _sigmoid(z: Sequence[arb]) -> tuple[list[arb], list[arb], list[arb]]:
-    s = [1 / (1 + (-x).exp()) for x in z]
-    first = [p * (1 - p) for p in s]
-    return s, first, [f * (1 - 2 * p) for f, p in zip(first, s, strict=True)]
+def _tanh(z: arb) -> tuple[arb, arb, arb, arb]:
+    t = z.tanh()
+    first = 1 - t * t
+    return t, first, -2 * t * first, -2 * first * (1 - 3 * t * t)
 
 
-def _linear(z: Sequence[arb]) -> tuple[list[arb], list[arb], list[arb]]:
-    return list(z), [arb(1)] * len(z), [arb(0)] * len(z)
+def _linear(z: arb) -> tuple[arb, arb, arb, arb]:
+    return z, arb(1), arb(0), arb(0)
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    # |σ′| ≤ 1.1025, |σ″| ≤ 0.504, |σ‴| ≤ 0.318: by subdivision in ball arithmetic, see the tests
-    "swish": Activation(_swish, (1.1025, 0.504, 0.318)),
-    # 1, 4/(3√3) and 2, the last at 0
-    "tanh": Activation(_tanh, (1.0, 0.7699, 2.0)),
-    # 1/4, 1/(6√3) and 1/8
-    "sigmoid": Activation(_sigmoid, (0.25, 0.09623, 0.125)),
-    "linear": Activation(_linear, (1.0, 0.0, 0.0)),
+    # all by subdivision in ball arithmetic: see the tests
+    "swish": Activation(_swish, (1.1025, 0.504, 0.318, 0.505)),
+    "tanh": Activation(_tanh, (1.0, 0.77, 2.0, 4.1)),
+    "sigmoid": Activation(_sigmoid, (0.25, 0.0963, 0.125, 0.1281)),
+    "linear": Activation(_linear, (1.0, 0.0, 0.0, 0.0)),
 }
 
 
@@ -93,8 +91,8 @@ class Pass:
     ----------
     a : list of Balls (N, inputs)
         The inputs of each layer, with a column of ones where the network has biases.
-    first, second : list of Balls (N, units)
-        σ′ and σ″ of each hidden layer's pre-activations.
+    first, second, third : list of Balls (N, units)
+        σ′, σ″ and σ‴ of each hidden layer's pre-activations.
     delta : list of Balls (N, units)
         ∂L/∂z of each layer.
     above : list of Balls (N, units)
@@ -106,6 +104,7 @@ class Pass:
     a: list[Balls]
     first: list[Balls]
     second: list[Balls]
+    third: list[Balls]
     delta: list[Balls]
     above: list[Balls]
     output: Balls
@@ -137,6 +136,7 @@ class NetworkEnclosure:
         self.X, self.Y = X, np.asarray(Y, dtype=float)
         self.bias = int(self.net.bias)
         self._last: tuple[bytes, Pass] | None = None
+        self._gauss_newton: tuple[Pass, Balls] | None = None
 
     @cached_property
     def _inputs(self) -> arb_mat:
@@ -165,17 +165,18 @@ class NetworkEnclosure:
     def _gradient(self, high: Array, low: Array) -> tuple[arb, list[arb]]:
         N, layers, last = len(self.X), self.net.layers, len(self.net.shapes) - 1
         weights = self._weights(high, low)
-        inputs, hidden = [self._inputs], []
+        inputs: list[arb_mat] = [self._inputs]
+        hidden: list[list[tuple[arb, ...]]] = []
         for layer, rows in enumerate(weights):
             z = (inputs[-1] * arb_mat(rows).transpose()).entries()
             if layer < last:
-                hidden.append(self.activation.evaluate(z))
+                hidden.append(list(zip(*map(self.activation.evaluate, z), strict=True)))
                 width = layers[layer + 1]
                 values = hidden[-1][0]
                 inputs.append(
                     arb_mat(
                         [
-                            values[i * width : (i + 1) * width] + [arb(1)] * self.bias
+                            [*values[i * width : (i + 1) * width], *[arb(1)] * self.bias]
                             for i in range(N)
                         ]
                     )
@@ -227,7 +228,7 @@ class NetworkEnclosure:
         high: Array,
         low: Array,
         inputs: list[arb_mat],
-        hidden: list[tuple[list[arb], list[arb], list[arb]]],
+        hidden: list[list[tuple[arb, ...]]],
         delta: list[list[arb]],
         above: list[list[arb]],
         output: list[arb],
@@ -237,13 +238,16 @@ class NetworkEnclosure:
         widths = layers[1:]
         a = [Balls.of(np.concatenate([self.X, np.ones((N, self.bias))], axis=1))]
         ones = Balls.of(np.ones((N, self.bias)))
-        for (values, _, _), width in zip(hidden, widths, strict=False):
-            a.append(concatenate([Balls.from_arb(values, (N, width)), ones], axis=1))
-        inner = list(zip(hidden, widths, strict=False))
+        orders = [
+            [Balls.from_arb(x, (N, width)) for x in own]
+            for own, width in zip(hidden, widths, strict=False)
+        ]
+        a += [concatenate([own[0], ones], axis=1) for own in orders]
         kept = Pass(
             a,
-            [Balls.from_arb(first, (N, width)) for (_, first, _), width in inner],
-            [Balls.from_arb(second, (N, width)) for (_, _, second), width in inner],
+            [own[1] for own in orders],
+            [own[2] for own in orders],
+            [own[3] for own in orders],
             [Balls.from_arb(d, (N, width)) for d, width in zip(delta, widths, strict=True)],
             [Balls.from_arb(d, (N, width)) for d, width in zip(above, widths, strict=False)],
             Balls.from_arb(output, (N, widths[-1])),
@@ -268,13 +272,22 @@ class NetworkEnclosure:
 
     def hessian(self, high: Array, low: Array) -> Balls:
         """Return balls (n, n) that contain the Hessian at high + low."""
+        H = self._assembled(high, low, exact=True)
+        if self.l2:
+            diagonal = np.arange(self.n)
+            own = H[diagonal, diagonal] + Balls.of(np.array(2.0 * self.l2)) / float(self.n)
+            H.middle[diagonal, diagonal], H.radius[diagonal, diagonal] = own.middle, own.radius
+        return H
+
+    def _assembled(self, high: Array, low: Array, exact: bool) -> Balls:
+        """Return the data's Hessian, or only its Gauss–Newton part."""
         kept, W = self.passed(high, low), self.matrices(high, low)
         places = self._places()
         H = Balls.of(np.zeros((self.n, self.n)))
         blocks: dict[tuple[int, int], Balls] = {}
         for i in range(0, len(self.X), CHUNK):
             rows = slice(i, i + CHUNK)
-            for key, block in self._blocks(kept, W, rows):
+            for key, block in self._blocks(kept, W, rows, exact):
                 blocks[key] = blocks[key] + block if key in blocks else block
         for (layer, k), block in blocks.items():
             here, there = places[layer].ravel(), places[k].ravel()
@@ -285,11 +298,6 @@ class NetworkEnclosure:
             if k < layer:
                 H.middle[np.ix_(there, here)] = block.middle.T
                 H.radius[np.ix_(there, here)] = block.radius.T
-        if self.l2:
-            diagonal = np.arange(self.n)
-            ridge = Balls.of(np.array(2.0 * self.l2)) / float(self.n)
-            own = H[diagonal, diagonal] + ridge
-            H.middle[diagonal, diagonal], H.radius[diagonal, diagonal] = own.middle, own.radius
         return H
 
     def _places(self) -> list[Array]:
@@ -302,7 +310,7 @@ class NetworkEnclosure:
         return found
 
     def _blocks(
-        self, kept: Pass, W: list[Balls], rows: slice
+        self, kept: Pass, W: list[Balls], rows: slice, exact: bool
     ) -> list[tuple[tuple[int, int], Balls]]:
         """Return the part of some samples in each block (p·j, q·r) of layers (l, k), k ≤ l.
 
@@ -319,8 +327,9 @@ class NetworkEnclosure:
                 bent = kept.second[layer][rows] * kept.above[layer][rows]
                 units = np.arange(scaled.middle.shape[1])
                 own = scaled[:, units, units] + bent
-                scaled.middle[:, units, units] = own.middle
-                scaled.radius[:, units, units] = own.radius
+                if exact:
+                    scaled.middle[:, units, units] = own.middle
+                    scaled.radius[:, units, units] = own.radius
                 T[layer, layer] = scaled
             for k in range(layer - 1, -1, -1):
                 T[layer, k] = (T[layer, k + 1] @ W[k + 1]) * first[k][:, None, :]
@@ -328,7 +337,7 @@ class NetworkEnclosure:
         for layer in range(last + 1):
             for k in range(layer + 1):
                 block = _outer(T[layer, k], a[layer], a[k])
-                if k < layer:
+                if exact and k < layer:
                     D = _diagonal(first[k])
                     for m in range(k + 1, layer):
                         D = first[m][:, :, None] * (W[m] @ D)
@@ -359,12 +368,44 @@ class NetworkEnclosure:
     def third(self, high: Array, low: Array, radius: float) -> float:
         """Return K with ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ wherever ‖θ − θ̄‖ ≤ radius.
 
+        The lesser of what the samples' own matrices give (``third_derivative``) and norms alone.
+        """
+        kept, (N, C) = self.passed(high, low), self.Y.shape
+        if self._gauss_newton is None or self._gauss_newton[0] is not kept:
+            self._gauss_newton = kept, self._assembled(high, low, exact=False)
+        if self.loss == "mse":
+            eye = np.broadcast_to(np.eye(C), (N, C, C))
+            factor, cumulant = Balls(eye * np.sqrt(2.0 / C), eye * 1e-15), 0.0
+        else:
+            roots = Balls(np.sqrt(kept.output.middle), _root_radius(kept.output))
+            units = np.arange(C)
+            factor = -(roots[:, :, None] * kept.output[:, None, :])
+            own = factor[:, units, units] + roots
+            factor.middle[:, units, units], factor.radius[:, units, units] = own.middle, own.radius
+            cumulant = 0.70711
+        samples = Samples(
+            kept.a,
+            list(zip(kept.first, kept.second, kept.third, strict=True)),
+            [d * float(N) for d in kept.delta],
+            [d * float(N) for d in kept.above],
+            factor,
+        )
+        suprema = self.activation.suprema
+        W = self.matrices(high, low)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sharp = bound(samples, W, self._gauss_newton[1], suprema, cumulant, radius)
+        crude = self._third_by_norms(high, low, radius)
+        return min(sharp, crude) if np.isfinite(sharp) else crude
+
+    def _third_by_norms(self, high: Array, low: Array, radius: float) -> float:
+        """Return such a K from the norms of the layers alone.
+
         Layer by layer, from norms: ζ_m bounds the m-th derivative of a layer's pre-activations
         along a unit direction, α_m that of its activations; the third cumulant of a softmax is at
         most √2/2, its variance at most 1/2, and the gradient of cross-entropy at most √2.
         """
         N, C = self.Y.shape
-        S1, S2, S3 = self.activation.suprema
+        S1, S2, S3, _ = self.activation.suprema
         norms = [w.spectral_norm() + radius for w in self.matrices(high, low)]
         biases = [sum(np.linalg.norm(x[b]) for x in (high, low)) for _, b in self.net.slices]
         size = np.sqrt(np.sum(self.X**2, axis=1))
@@ -390,6 +431,14 @@ class NetworkEnclosure:
     def _activation_norm(self, zeta0: Array, width: int) -> Array:
         """Return bounds of ‖σ(z)‖ where ‖z‖ ≤ ζ₀: |swish|, |tanh| ≤ |z|; a sigmoid is below 1."""
         return np.full_like(zeta0, np.sqrt(width)) if self.net.activation == "sigmoid" else zeta0
+
+
+def _root_radius(x: Balls) -> Array:
+    """Return how far the square roots of numbers in balls, not negative, are from √middle."""
+    root = np.sqrt(x.middle)
+    least = np.where(root > 0.0, root, 1.0)
+    # |√y − √m| = |y − m| / (√y + √m) ≤ r / √m, and at most √r
+    return enlarged(np.minimum(x.radius / least, np.sqrt(x.radius)) + 2.0 * U * root, 8)
 
 
 def _in_order(rows: list[list[arb]], bias: int) -> list[arb]:
