@@ -76,9 +76,9 @@ def _linear(z: arb) -> tuple[arb, arb, arb, arb]:
 
 ACTIVATIONS: dict[str, Activation] = {
     # all by subdivision in ball arithmetic: see the tests
-    "swish": Activation(_swish, (1.1025, 0.504, 0.318, 0.505)),
-    "tanh": Activation(_tanh, (1.0, 0.77, 2.0, 4.1)),
-    "sigmoid": Activation(_sigmoid, (0.25, 0.0963, 0.125, 0.1281)),
+    "swish": Activation(_swish, (1.1, 0.5003, 0.3085, 0.5006)),
+    "tanh": Activation(_tanh, (1.0001, 0.7703, 2.0001, 4.0902)),
+    "sigmoid": Activation(_sigmoid, (0.2501, 0.0963, 0.1252, 0.1279)),
     "linear": Activation(_linear, (1.0, 0.0, 0.0, 0.0)),
 }
 
