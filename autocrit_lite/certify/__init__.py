@@ -1,0 +1,1 @@
+"""Proofs that a critical point is there, with its index and its loss."""

@@ -1,0 +1,279 @@
+"""A proof that a critical point is there: the Newton–Kantorovich theorem in balls."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from flint import arb, ctx
+
+from ..arrays import Array
+from ..checks import float_array, number
+from ..networks.objective import NetworkObjective
+from .balls import Balls, enlarged
+from .enclosures import BITS, Enclosure, NetworkEnclosure
+
+CORRECTIONS = 8
+"""Newton corrections with the enclosed gradient, at most (chosen by us: near a critical point two
+are enough)."""
+
+CLOSE = 1e-18
+"""Relative length of a correction that is not worth its time (chosen by us)."""
+
+FAR = 1e-6
+"""Length of a correction after which the Hessian is computed anew (chosen by us)."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is proven of a point θ̄.
+
+    Attributes
+    ----------
+    proven : bool
+        Whether a critical point is within ``radius`` of θ̄ = ``theta`` + ``theta_low``.
+    theta, theta_low : array (n,)
+        θ̄, the sum of the two.
+    radius : float
+        Of the ball around θ̄ that holds exactly one critical point; NaN if not proven.
+    unique_within : float
+        No other critical point is within this distance of θ̄.
+    index : int or None
+        How many eigenvalues of the Hessian at the critical point are negative, which none is zero;
+        None where the signs are not proven.
+    value : (float, float)
+        An interval that holds the loss at the critical point, or at θ̄ if none is proven.
+    h : float
+        2‖A‖KY/(1 − Z₀)², at most 1 where the theorem applies.
+    Y, Z0, inverse_norm, K : float
+        The bounds that the theorem asks for: see ``certify``.
+    seconds : float
+    why : str
+        What is proven, or why nothing is.
+    """
+
+    proven: bool
+    theta: Array
+    theta_low: Array
+    radius: float
+    unique_within: float
+    index: int | None
+    value: tuple[float, float]
+    h: float
+    Y: float
+    Z0: float
+    inverse_norm: float
+    K: float
+    seconds: float
+    why: str
+
+    def __str__(self) -> str:
+        """Return what is proven as a statement."""
+        if not self.proven:
+            return f"Not proven: {self.why}"
+        index = "" if self.index is None else f" It has index {self.index} and is not degenerate."
+        low, high = self.value
+        return (
+            f"Proven: within {self.radius:.1e} of θ̄ there is exactly one critical point, and no "
+            f"other within {self.unique_within:.1e}.{index} Its loss is in [{low!r}, {high!r}]."
+        )
+
+
+def enclosure_of(objective: NetworkObjective | Enclosure) -> Enclosure:
+    """Return what encloses the derivatives of an objective.
+
+    Raises
+    ------
+    TypeError
+        If the objective is no ``NetworkObjective`` and has no enclosures.
+    """
+    if isinstance(objective, NetworkObjective):
+        return NetworkEnclosure(objective)
+    for name in ("gradient", "hessian", "third"):
+        if not callable(getattr(objective, name, None)):
+            raise TypeError(
+                "objective must be a NetworkObjective, or have the methods gradient, hessian and "
+                f"third of an Enclosure, not {objective!r}"
+            )
+    return objective
+
+
+def start_of(enclosure: Enclosure, theta: Array) -> tuple[Array, Array]:
+    """Return theta as the sum of two float64 vectors (n,), the second zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no finite vector of n numbers.
+    """
+    high = np.array(float_array("theta", theta))
+    if high.shape != (enclosure.n,):
+        raise ValueError(f"theta must have shape ({enclosure.n},), not {high.shape}")
+    return high, np.zeros_like(high)
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return fl(a + b) and what rounding took from it, exactly (Knuth 1969)."""
+    whole = a + b
+    part = whole - a
+    return whole, (a - (whole - part)) + (b - part)
+
+
+def certify(
+    objective: NetworkObjective | Enclosure, theta: Array, *, region: float = 1e-3
+) -> Certificate:
+    """Prove that a critical point is near theta, with its index and its loss.
+
+    Theorem (Newton–Kantorovich in radii-polynomial form; Day, Lessard & Mischaikow 2007). Let A be
+    any n × n matrix, g = ∇L, H = ∇²L, R > 0, and suppose ‖A g(θ̄)‖ ≤ Y, ‖I − A H(θ̄)‖ ≤ Z₀ < 1 and
+    ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ for ‖θ − θ̄‖ ≤ R. If ½‖A‖K r² − (1 − Z₀) r + Y has a root r₋ ≤ R,
+    then g has exactly one zero within r₋ of θ̄, and no other within min(R, (1 − Z₀)/(‖A‖K)).
+
+    Parameters
+    ----------
+    objective : NetworkObjective or Enclosure
+    theta : array (n,)
+        Near a critical point: Newton corrections make it a sum of two floats.
+    region : float
+        R; 1e-3, chosen by us: third derivatives change little within it.
+
+    Returns
+    -------
+    Certificate
+        ``why`` says why nothing is proven, which is no proof that there is nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+    start = time.perf_counter()
+    enclosure = enclosure_of(objective)
+    region = number("region", region, above=0.0, finite=True)
+    high, low = start_of(enclosure, theta)
+    value, gradient = enclosure.gradient(high, low)
+    stale = True
+    for remaining in range(CORRECTIONS, -1, -1):
+        if stale:
+            H = enclosure.hessian(high, low)
+            if not (np.isfinite(H.middle).all() and np.isfinite(H.radius).all()):
+                return _refused(high, low, value, start, "the Hessian is not finite")
+            eigenvalues, Q = np.linalg.eigh(0.5 * (H.middle + H.middle.T))
+            if np.min(np.abs(eigenvalues)) == 0.0:
+                return _refused(high, low, value, start, SINGULAR)
+            A = (Q / eigenvalues) @ Q.T
+            inverse_norm = Balls.of(A).spectral_norm()
+        step = -A @ np.array([float(g.mid()) for g in gradient])
+        size = np.linalg.norm(step)
+        if not remaining or not size > CLOSE * (1.0 + np.linalg.norm(high)):
+            break
+        trial = two_sum(high, low + step)
+        there = enclosure.gradient(*trial)
+        if not _norm(there[1]) < _norm(gradient):
+            break
+        (high, low), (value, gradient), stale = trial, there, bool(size > FAR)
+    if not stale:
+        H = enclosure.hessian(high, low)
+    K = enclosure.third(high, low, region)
+    Y = _upper(inverse_norm * _norm(gradient))
+    defect = Balls.of(np.eye(len(high))) - Balls.of(A) @ H
+    Z0 = defect.spectral_norm()
+    h = np.inf if Z0 >= 1.0 else _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
+    bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
+    if not Z0 < 1.0:
+        return _refused(high, low, value, start, SINGULAR, **bounds)
+    if not h <= 1.0:
+        return _refused(high, low, value, start, TOO_LARGE, **bounds)
+    # the lesser root, written so that nothing cancels
+    slope = (1.0 - Z0) * (1.0 - 1e-12)
+    radius = _upper(2.0 * Y / (slope * (1.0 + np.sqrt(max(1.0 - h, 0.0)))))
+    if radius > region:
+        return _refused(high, low, value, start, TOO_LARGE, **bounds)
+    unique = min(region, slope / (inverse_norm * K) * (1.0 - 1e-12) if K > 0.0 else region)
+    index = _index(H, Q, K * radius)
+    margin = _upper(_norm(gradient) * radius + 0.5 * (H.spectral_norm() + K * radius) * radius**2)
+    return Certificate(
+        True,
+        high,
+        low,
+        radius,
+        unique,
+        index,
+        _interval(value, margin),
+        seconds=time.perf_counter() - start,
+        why="the Newton–Kantorovich theorem applies",
+        **bounds,
+    )
+
+
+SINGULAR = (
+    "the Hessian is singular to the precision of the arithmetic (Z₀ ≥ 1); there may or may not be "
+    "a critical point"
+)
+TOO_LARGE = (
+    "the gradient is too large for this curvature (h > 1), as at the ends in gradient-flat "
+    "regions; there may or may not be a critical point"
+)
+
+
+def _refused(
+    high: Array, low: Array, value: arb, start: float, why: str, **bounds: float
+) -> Certificate:
+    unknown = dict.fromkeys(("h", "Y", "Z0", "inverse_norm", "K"), np.nan)
+    return Certificate(
+        False,
+        high,
+        low,
+        np.nan,
+        0.0,
+        None,
+        _interval(value, 0.0),
+        seconds=time.perf_counter() - start,
+        why=why,
+        **{**unknown, **bounds},
+    )
+
+
+def _upper(x: float) -> float:
+    """Return an upper bound of what a few non-negative float operations were to give."""
+    return float(enlarged(np.asarray(x), 10))
+
+
+def _norm(gradient: list[arb]) -> float:
+    """Return an upper bound of ‖g‖."""
+    before, ctx.prec = ctx.prec, BITS
+    try:
+        total = sum((g * g for g in gradient), arb(0)).abs_upper().sqrt()
+        return _upper(float(total.abs_upper()))
+    finally:
+        ctx.prec = before
+
+
+def _interval(value: arb, margin: float) -> tuple[float, float]:
+    """Return floats that enclose a ball and a margin around it."""
+    middle, radius = float(value.mid()), float(value.rad())
+    half = _upper(2.0 * radius + margin)
+    return float(np.nextafter(middle - half, -np.inf)), float(np.nextafter(middle + half, np.inf))
+
+
+def _index(H: Balls, Q: Array, change: float) -> int | None:
+    """Return the index at the critical point, None where a sign is not proven.
+
+    S = QᵀHQ has H's inertia where Q is not singular (Sylvester); by Gershgorin's theorem the signs
+    of its diagonal are those of its eigenvalues where each exceeds the rest of its row.
+    """
+    q = Balls.of(Q)
+    gram = q.T @ q - Balls.of(np.eye(len(Q)))
+    if not gram.spectral_norm() < 1.0:
+        return None
+    S = q.T @ H @ q
+    size = S.magnitude
+    diagonal = np.diagonal(S.middle)
+    others = enlarged(np.sum(size, axis=1) - np.abs(diagonal), len(Q) + 4) + 4.0 * len(
+        Q
+    ) * 2.0**-53 * np.abs(diagonal)
+    margin = _upper(q.spectral_norm() ** 2 * change)
+    if not np.all(np.abs(diagonal) > enlarged(others + margin, 4)):
+        return None
+    return int(np.sum(diagonal < 0.0))
