@@ -1,6 +1,9 @@
 """A companion to four papers on the critical points of neural-network losses."""
 
 from . import ground_truth
+from .certify.certificate import Certificate, certify
+from .certify.emptiness import Emptiness, nothing_near
+from .certify.functions import EnclosedFunction
 from .finders import (
     FRYE_2019,
     FRYE_2021,
@@ -25,11 +28,15 @@ __all__ = [
     "FRYE_2021",
     "MLP",
     "AutogradObjective",
+    "Certificate",
+    "Emptiness",
+    "EnclosedFunction",
     "FinderStopReason",
     "MinresQLPResult",
     "NetworkObjective",
     "StopReason",
     "Trace",
+    "certify",
     "damped_newton",
     "exact_newton",
     "gradient_norm_minimization",
@@ -39,6 +46,7 @@ __all__ = [
     "morse_index",
     "newton_mr",
     "newton_tr",
+    "nothing_near",
     "saddle_free_newton",
 ]
 __version__ = "0.1.0"

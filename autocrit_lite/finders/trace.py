@@ -202,9 +202,12 @@ class Log:
 
         Parameters
         ----------
+        k : int
+        number : integer array (A,)
         theta : array (A, n)
         scalars : sequence of array (A,)
             ``ITERATE_SCALARS``.
+        reached : bool array (A,), optional
         """
         xp = array_namespace(theta)
         values = xp.stack(scalars, axis=1)
