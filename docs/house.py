@@ -42,10 +42,9 @@ def uses(room):
 
 
 def modules(room):
-    """Return the names of a folder's modules, a folder's in it with a stroke."""
+    """Return the names of a folder's modules."""
     inside = sorted((PACKAGE / room).glob("*.py"))
-    folders = [p.name + "/" for p in sorted((PACKAGE / room).glob("*/")) if p.name[0] != "_"]
-    return folders + [path.stem for path in inside if path.stem != "__init__"]
+    return [path.stem for path in inside if path.stem != "__init__"]
 
 
 def wrapped(words, indent):
@@ -67,6 +66,8 @@ def picture():
         for room in rooms:
             below = [r for storey in storeys for r in storey if r in uses(room)]
             lines += wrapped([f"{room}:" if modules(room) else room, *modules(room)], "  ")
+            for wing in sorted(p.name for p in (PACKAGE / room).glob("[a-z]*/")):
+                lines += wrapped([f"{wing}:", *modules(f"{room}/{wing}")], "      ")
             if below:
                 lines += wrapped(["uses", *below], "      ")
     return "\n".join(lines)

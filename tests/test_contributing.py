@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md tells one to do works, done to a copy of the package."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -57,6 +58,14 @@ def python(copy, *arguments):
 
 def pytest_in(copy, *arguments):
     return python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+
+
+def test_the_house_is_drawn_as_the_code_is():
+    specification = importlib.util.spec_from_file_location("house", ROOT / "docs" / "house.py")
+    house = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(house)
+    assert house.updated(TEXT) == TEXT, "run python docs/house.py"
+    assert "finders: driver" in TEXT
 
 
 def test_every_python_block_says_where_it_belongs():
