@@ -16,6 +16,9 @@ from ..objectives import Linearization, Objective
 from .line_search import Search
 from .trace import GOES_ON, FinderStopReason, Log, Trace
 
+SCALE_STEP = 256
+"""Between the exponents of scales, chosen by us: runs of about the same scale stay together."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -138,17 +141,15 @@ def _by_scale(
     xp = array_namespace(theta)
     loss = _Guarded(objective)
     point = loss.linearize(theta)
-    scales, distinct = None, [1.0]
+    exponents = np.zeros(theta.shape[0])
     if getattr(finder, "scale_free", False):
-        scales = binary_scale(point.gradient)
-        distinct = sorted(set(to_numpy(scales).tolist()))
-    if distinct == [1.0]:
-        yield loss, point, xp.arange(theta.shape[0], dtype=xp.int64, device=device(theta))
-        return
-    for scale in distinct:
-        numbers = indices(scales == scale)
-        loss = _Guarded(objective, scale)
-        yield loss, loss.linearize(take(theta, numbers)), numbers
+        exponents = np.trunc(np.log2(to_numpy(binary_scale(point.gradient))) / SCALE_STEP)
+    for exponent in np.unique(exponents):
+        numbers = xp.asarray(np.flatnonzero(exponents == exponent), device=device(theta))
+        if exponent != 0.0 or numbers.shape[0] < theta.shape[0]:
+            loss = _Guarded(objective, float(2.0 ** (SCALE_STEP * exponent)))
+            point = loss.linearize(take(theta, numbers))
+        yield loss, point, numbers
 
 
 def _advance(
