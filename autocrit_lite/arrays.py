@@ -1,7 +1,7 @@
-"""Arrays of any library that follows the array API standard, and rows of batches of them.
+"""Arrays of any library that follows the array API standard, and rows of batches.
 
-Of a batch the runs that still go on are taken out, and what they return is put back. No array
-leaves its device; the number of rows that a mask selects is all that the host learns.
+``take`` selects the runs of a batch that are still going, and ``put`` writes their results back.
+No array leaves its device; the host learns only how many rows a mask selects.
 """
 
 from __future__ import annotations
@@ -14,6 +14,20 @@ import numpy as np
 from array_api_compat import device
 
 T = TypeVar("T")
+
+Array = Any
+"""An array of NumPy, CuPy or any other library that follows the array API standard."""
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """Return the array library that the arrays belong to.
+
+    NumPy follows the standard from 2.1 on. The wrappers that array_api_compat has for older
+    versions would cost as much as a small network's matrix products.
+    """
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return np
+    return array_api_compat.array_namespace(*arrays)
 
 
 def indices(mask: Array) -> Array:
@@ -58,23 +72,8 @@ def norm(x: Array) -> Array:
     return scale * xp.sqrt(dot(scaled, scaled))
 
 
-Array = Any
-"""An array of NumPy, CuPy or any other library that follows the array API standard."""
-
-
-def array_namespace(*arrays: Array) -> Any:
-    """Return the functions of the library that the arrays are of.
-
-    NumPy's own follow the standard from 2.1 on; the wrappers that array_api_compat has for older
-    versions would cost as much as a small network's matrix products.
-    """
-    if all(isinstance(array, np.ndarray) for array in arrays):
-        return np
-    return array_api_compat.array_namespace(*arrays)
-
-
 def read_only(array: Array) -> Array:
-    """Return a view that cannot be written to, for callables of others; NumPy's arrays only."""
+    """Return a read-only view of a NumPy array, to show to user code; other arrays unchanged."""
     if isinstance(array, np.ndarray):
         array = array.view()
         array.flags.writeable = False

@@ -111,6 +111,22 @@ def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> 
     return theta
 
 
+def product_array(name: str, v: Array, shape: tuple[int, ...]) -> Array:
+    """Return ``v`` if it is a vector for each point of ``shape`` (..., n), or k for each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it holds no real numbers, or is neither of ``shape`` nor (..., k, n).
+    """
+    v, (*batch, n) = float_array(name, v, finite=False), shape
+    if tuple(v.shape) not in (tuple(shape), (*batch, *v.shape[-2:-1], n)):
+        lead = "".join(f"{size}, " for size in batch)
+        wanted = f"{tuple(shape)} or ({lead}k, {n})"
+        raise ValueError(f"{name} must have shape {wanted}, not {tuple(v.shape)}")
+    return v
+
+
 def one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:
     """Return ``value`` if it is among the ``accepted`` ones, else raise a ValueError.
 

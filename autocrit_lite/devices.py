@@ -1,7 +1,7 @@
-"""Where arrays live: NumPy's in the host's memory, or CuPy's in that of a GPU.
+"""Move arrays between the host (NumPy) and a GPU (CuPy).
 
-All that computes follows the arrays that it is given. This is the one place where they are moved:
-data and starts to a device before the work, results back after it.
+Computations stay wherever their input arrays are. Only this module moves arrays: data and starts to
+the device before the work, results back to the host afterwards.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ T = TypeVar("T")
 DEVICES = ("cpu", "gpu")
 
 SHARE = 0.5
-"""Of the free memory that things which stay may fill. Chosen by us: what the passes over the
-samples hold for a moment is bounded by itself (``networks.objective.CACHE``): some gigabytes."""
+"""The share of the GPU's free memory that long-lived arrays may fill. Chosen by us: the rest leaves
+room for temporary arrays, which ``networks.objective.CACHE`` bounds to some gigabytes."""
 
 NEEDED = (
     "the device 'gpu' needs an NVIDIA GPU with its driver, and CuPy for the driver's CUDA version: "
@@ -33,7 +33,7 @@ NEEDED = (
 
 
 class GPU(NamedTuple):
-    """A GPU: its array library, the library's name for it, and how to ask for its free bytes."""
+    """A GPU: its array library, the device in that library's terms, and a query for free bytes."""
 
     xp: ModuleType
     place: Any
@@ -75,7 +75,7 @@ def require_device(device: str) -> None:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """Return a NumPy array on a device: itself on "cpu", a copy on "gpu".
+    """Put a NumPy array on a device. "cpu" returns the array itself, "gpu" a copy.
 
     Raises
     ------
@@ -89,9 +89,9 @@ def to_device(x: Array, device: str) -> Array:
 
 
 def to_numpy(x: T) -> T:
-    """Return an array, or a dataclass with all its arrays, in the host's memory.
+    """Bring an array, or every array of a dataclass, back to the host.
 
-    Anything else is returned as it is, and so are NumPy's arrays.
+    NumPy arrays and anything that is not an array are returned unchanged.
     """
     if is_numpy_array(x):
         return x
@@ -105,7 +105,7 @@ def to_numpy(x: T) -> T:
 
 @cache
 def fused(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Return an elementwise function of CuPy arrays as one kernel in place of one for each step."""
+    """Compile an elementwise function of CuPy arrays into a single kernel."""
     import cupy
 
     kernel: Callable[..., Array] = cupy.fuse(function)
@@ -113,5 +113,5 @@ def fused(function: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def how_many_fit(bytes_each: int) -> int:
-    """Return how many things of so many bytes the GPU's free memory holds, at least 1."""
+    """Return how many objects of ``bytes_each`` fit in the GPU's free memory, at least 1."""
     return max(1, int(SHARE * gpu().free_bytes()) // bytes_each)

@@ -12,7 +12,7 @@ from autograd.core import VJPNode, backward_pass, vspace
 from autograd.tracer import isbox, new_box, trace_stack
 
 from .arrays import Array, read_only
-from .checks import float_array, theta_array
+from .checks import product_array, theta_array
 
 
 class Linearization(Protocol):
@@ -167,13 +167,8 @@ class AutogradLinearization:
         ValueError
             If v is of neither shape.
         """
-        v = read_only(float_array("v", v, finite=False))
-        shape = self.gradient.shape
-        *batch, n = shape
-        if v.shape not in (shape, (*batch, *v.shape[-2:-1], n)):
-            lead = "".join(f"{size}, " for size in batch)
-            raise ValueError(f"v must have shape {shape} or ({lead}k, {n}), not {v.shape}")
-        blocks = v.reshape(len(self._products), -1, n)
+        v = read_only(product_array("v", v, self.gradient.shape))
+        blocks = v.reshape(len(self._products), -1, v.shape[-1])
         rows = [
             [product(row) for row in block]
             for product, block in zip(self._products, blocks, strict=True)

@@ -39,11 +39,7 @@ from ..networks.mlp import MLP
 
 
 def sample(
-    net: MLP,
-    Y: Array,
-    layers: Sequence[int],
-    rng: np.random.Generator,
-    size: int | None = None,
+    net: MLP, Y: Array, layers: Sequence[int], rng: np.random.Generator, size: int | None = None
 ) -> Array:
     """Draw points of the star locus S_k or of the core locus C_{k₁…k_m}.
 

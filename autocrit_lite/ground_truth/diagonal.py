@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..arrays import Array, array_namespace
-from ..checks import float_array
+from ..checks import product_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +26,9 @@ class DiagonalLinearization:
 
     def hvp(self, v: Array) -> Array:
         """Return H·v for one vector at each point (..., 2) or for a block of k, (..., k, 2)."""
-        v, shape = float_array("v", v, finite=False), tuple(self.diagonal.shape)
-        if tuple(v.shape) == shape:
-            return self.diagonal * v
-        if v.ndim != len(shape) + 1 or (*v.shape[:-2], 2) != shape or v.shape[-1] != 2:
-            raise ValueError(
-                f"v must have shape {shape} or (..., k, 2) to go with it, not {tuple(v.shape)}"
-            )
-        return self.diagonal[..., None, :] * v
+        v = product_array("v", v, self.diagonal.shape)
+        each = self.diagonal if v.ndim == self.diagonal.ndim else self.diagonal[..., None, :]
+        return each * v
 
     def hessian(self) -> Array:
         """Return the dense Hessian, shape (..., 2, 2)."""

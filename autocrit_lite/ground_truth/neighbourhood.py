@@ -11,6 +11,14 @@ from ..checks import integer, number, theta_array
 from ..networks.mlp import MLP
 from ..objectives import Objective
 
+KERNEL = 1e-8
+"""Eigenvalues below this times the largest are the kernel (chosen by us: far above the rounding of
+a Hessian, about 1e-15, and below the eigenvalues met on the loci)."""
+
+NEWTON_STEPS = 10
+"""Of each run (chosen by us: with the Hessian frozen each shortens the gradient about
+``radius``-fold, so that ten reach rounding from a radius of 0.03)."""
+
 
 def displace(
     net: MLP, theta: Array, blocks: Sequence[str], length: float, rng: np.random.Generator
@@ -55,20 +63,14 @@ def displace(
 
 
 def nearby_critical_points(
-    objective: Objective,
-    theta: Array,
-    radius: float,
-    size: int,
-    rng: np.random.Generator,
-    rtol: float = 1e-8,
-    iterations: int = 10,
+    objective: Objective, theta: Array, radius: float, size: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Look for critical points around a critical point, whatever set they belong to.
 
     Steps of length ``radius`` in random directions of the Hessian's kernel, each followed by
     Newton steps with the pseudoinverse of H at θ. Where the critical points around θ form a
     manifold whose tangent space is the kernel (Morse–Bott), all runs converge, and its dimension
-    is the rank of the differences of more points than that, with an ``rtol`` between ``radius``
+    is the rank of the differences of more points than that, with a tolerance between ``radius``
     and 1: a manifold bends out of its tangent space by ``radius``² only.
 
     At points of S_{ℓ−1} where C (`critical_locus.hessian_eigenvalues`) has rank m_ℓ, the manifold
@@ -85,12 +87,6 @@ def nearby_critical_points(
     size : int
         How many points to look for.
     rng : numpy.random.Generator
-    rtol : float
-        Eigenvalues below ``rtol`` times the largest are the kernel (chosen by us: far above the
-        rounding of a Hessian, about 1e-15, and below the eigenvalues met on the loci).
-    iterations : int
-        Newton steps of each run (chosen by us: with the Hessian frozen each shortens the gradient
-        about ``radius``-fold, so that ten reach rounding from a radius of 0.03).
 
     Returns
     -------
@@ -101,11 +97,11 @@ def nearby_critical_points(
     theta = theta_array(theta, None)
     radius, size = number("radius", radius, above=0.0), integer("size", size, at_least=1)
     eigenvalues, vectors = np.linalg.eigh(objective.linearize(theta).hessian())
-    kernel = np.abs(eigenvalues) <= rtol * np.max(np.abs(eigenvalues))
+    kernel = np.abs(eigenvalues) <= KERNEL * np.max(np.abs(eigenvalues))
     steps = rng.normal(size=(size, int(kernel.sum()))) @ vectors[:, kernel].T
     points = theta + radius * steps / np.linalg.norm(steps, axis=1, keepdims=True)
     inverse = np.divide(1.0, eigenvalues, where=~kernel, out=np.zeros_like(eigenvalues))
-    for _ in range(integer("iterations", iterations)):
+    for _ in range(NEWTON_STEPS):
         gradient = objective.value_and_gradient(points)[1]
         points = points - (gradient @ vectors * inverse) @ vectors.T
     return points, np.linalg.norm(objective.value_and_gradient(points)[1], axis=1)

@@ -14,11 +14,11 @@ import numpy as np
 from scipy.linalg import eig_banded, qr
 
 from ..arrays import Array, array_namespace
-from ..checks import float_array, integer
+from ..checks import float_array
 from ..devices import to_numpy
 
 BANDWIDTH = 96
-"""Chosen by us, by measurement: wider bands cost more afterwards than they save."""
+"""b. Chosen by us, by measurement: wider bands cost more afterwards than they save."""
 
 BLOCK = 512
 """Columns of the trailing matrix updated at once: chosen by us, so that what is subtracted from
@@ -71,7 +71,7 @@ def round_to_single(H: Array) -> None:
         H[rows, :] = xp.astype(xp.astype(H[rows, :], xp.float32), xp.float64)
 
 
-def eigenvalues_in_place(H: Array, bandwidth: int = BANDWIDTH) -> Array:
+def eigenvalues_in_place(H: Array) -> Array:
     """Return the eigenvalues, ascending, of a symmetric matrix, and destroy the matrix.
 
     Beside the matrix it needs some 2 n (512 + 2 b) numbers. Like LAPACK's it returns the
@@ -81,8 +81,6 @@ def eigenvalues_in_place(H: Array, bandwidth: int = BANDWIDTH) -> Array:
     ----------
     H : NumPy array (n, n) of float64
         Only the lower triangle is read, and written.
-    bandwidth : int
-        b, at least 1.
 
     Raises
     ------
@@ -92,14 +90,13 @@ def eigenvalues_in_place(H: Array, bandwidth: int = BANDWIDTH) -> Array:
     Examples
     --------
     >>> H = np.array([[0.0, 2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 5.0]])
-    >>> eigenvalues_in_place(H, bandwidth=1).round(12).tolist()
+    >>> eigenvalues_in_place(H).round(12).tolist()
     [-2.0, 2.0, 5.0]
     """
-    b = integer("bandwidth", bandwidth, at_least=1)
     if not isinstance(H, np.ndarray) or H.ndim != 2 or H.shape[0] != H.shape[1]:
         raise ValueError(f"H must be a square NumPy array, not {getattr(H, 'shape', H)!r}")
     float_array("H", H)
-    n = len(H)
+    n, b = len(H), BANDWIDTH
     for start in range(0, n - b - 1, b):
         reduce_columns(H, start, b)
     width = min(b, n - 1)

@@ -13,13 +13,8 @@ each sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..arrays import Array
 from .problem import Pairs, Problem, State
-
-Slabs = Iterator[tuple[slice, Array]]
-"""Rows of a factor, and which ones."""
 
 SLAB = 2048
 """How many rows of a factor are made at once. Chosen by us: more makes the products no faster."""
@@ -55,18 +50,17 @@ class DenseCurvature:
                     left = self.merge(T[layer, k])
                 else:
                     left = state.first[k] if is_diagonal else self.merge(D[layer, k])
-                self.accumulate(self.first, (layer, k), left, *self.outer(a, b))
+                self.accumulate(self.first, (layer, k), left, a, b)
                 if is_diagonal:
-                    slabs = self.outer(state.first[k], b)
-                    self.accumulate(self.second, (layer, k), state.delta[layer], *slabs)
+                    left, x = state.delta[layer], state.first[k]
                 else:
-                    slabs = self.outer(state.delta[layer], b)
-                    self.accumulate(self.second, (layer, k), self.merge(D[layer, k]), *slabs)
+                    left, x = self.merge(D[layer, k]), state.delta[layer]
+                self.accumulate(self.second, (layer, k), left, x, b)
             if (layer, layer) in T:
                 left = self.merge(T[layer, layer])
                 left = self.xp.take(left, self.unit_pairs[layer].entry, axis=-2)
-                slabs = self.pairs(a, self.input_pairs[layer])
-                self.accumulate(self.first, (layer, layer), left, *slabs)
+                pairs = self.input_pairs[layer]
+                self.accumulate(self.first, (layer, layer), left, a, a, pairs)
             else:
                 self.first[layer, layer] = self.first.get((layer, layer), 0.0) + state.output
 
@@ -125,41 +119,28 @@ class DenseCurvature:
         lead = x.ndim - 4
         return self.xp.permute_dims(x, (*range(lead), *(lead + axis for axis in order)))
 
-    def outer(self, x: Array, y: Array) -> tuple[int, Slabs]:
-        """Return how many x[j] y[r] there are, and slabs of them (..., j·r, c)."""
-        n_rows, width = x.shape[-2], y.shape[-2]
-        step = max(1, SLAB // width)
-
-        def slabs() -> Slabs:
-            for j in range(0, n_rows, step):
-                stop = min(j + step, n_rows)
-                slab = self.merge(x[..., j:stop, None, :] * y[..., None, :, :])
-                yield slice(j * width, stop * width), slab
-
-        return n_rows * width, slabs()
-
-    def pairs(self, x: Array, pairs: Pairs) -> tuple[int, Slabs]:
-        """Return how many x[j] x[r] over unordered pairs there are, and slabs of them."""
-        n_pairs = pairs.first.shape[0]
-
-        def slabs() -> Slabs:
-            for t in range(0, n_pairs, SLAB):
-                where = slice(t, min(t + SLAB, n_pairs))
-                slab = self.xp.take(x, pairs.first[where], axis=-2)
-                slab *= self.xp.take(x, pairs.second[where], axis=-2)
-                yield where, slab
-
-        return n_pairs, slabs()
-
     def accumulate(
-        self, blocks: Blocks, key: tuple[int, int], left: Array, n_columns: int, slabs: Slabs
-    ) -> None:
-        """Add left · slabᵀ, summed over samples, to the columns of a block where each slab lies."""
+        self, blocks: Blocks, key: tuple[int, int], left: Array, x: Array, y: Array,
+        pairs: Pairs | None = None,
+    ) -> None:  # fmt: skip
+        """Add to a block the sum over samples of ``left`` times all x[j] y[r], in columns (j·r).
+
+        With ``pairs`` those of the unordered pairs alone. They are made in slabs.
+        """
+        width = 1 if pairs else y.shape[-2]
+        n_columns = pairs.first.shape[0] if pairs else x.shape[-2] * width
         if key not in blocks:
-            blocks[key] = self.xp.zeros(
-                (*left.shape[:-1], n_columns), dtype=self.xp.float64, device=self.problem.device
-            )
-        for where, slab in slabs:
+            shape = (*left.shape[:-1], n_columns)
+            blocks[key] = self.xp.zeros(shape, dtype=self.xp.float64, device=self.problem.device)
+        step = max(1, SLAB // width) * width
+        for start in range(0, n_columns, step):
+            where = slice(start, min(start + step, n_columns))
+            if pairs:
+                slab = self.xp.take(x, pairs.first[where], axis=-2)
+                slab *= self.xp.take(y, pairs.second[where], axis=-2)
+            else:
+                rows = slice(start // width, where.stop // width)
+                slab = self.merge(x[..., rows, None, :] * y[..., None, :, :])
             self.problem.matmul(left, self.xp.matrix_transpose(slab), blocks[key][..., where], True)
 
     def place(self, H: Array) -> None:
@@ -214,21 +195,20 @@ class DenseCurvature:
 
     def write(self, H: Array, block: Array, layer: int, k: int, rows: slice) -> None:
         """Write a block (..., p, q, j, r) and its transpose where H has the parameters' order."""
-        xp, net = self.xp, self.problem.net
         of_rows = self.places(layer, rows)
-        of_columns = self.places(k, slice(0, net.layers[k + 1]))
+        of_columns = self.places(k, slice(0, self.problem.net.layers[k + 1]))
         for here, j in of_rows:
             for there, r in of_columns:
                 part = self.permute(block[..., j, r], (0, 2, 1, 3))
-                # splitting an axis never copies, so that this writes into H
-                shape = (*H.shape[:-2], *part.shape[-4:])
-                view = xp.reshape(H[..., here, there], shape, copy=False)
-                view[...] = part
+                self.write_part(H[..., here, there], part)
                 if k < layer:
-                    part = self.permute(part, (2, 3, 0, 1))
-                    shape = (*H.shape[:-2], *part.shape[-4:])
-                    view = xp.reshape(H[..., there, here], shape, copy=False)
-                    view[...] = part
+                    self.write_part(H[..., there, here], self.permute(part, (2, 3, 0, 1)))
+
+    def write_part(self, view: Array, part: Array) -> None:
+        """Write a part (..., i, j, k, l) where ``view`` (..., i·j, k·l) lies in H."""
+        # splitting an axis never copies, so that this writes into H
+        view = self.xp.reshape(view, (*view.shape[:-2], *part.shape[-4:]), copy=False)
+        view[...] = part
 
     def places(self, layer: int, units: slice) -> list[tuple[slice, slice]]:
         """Return where in θ some units' weights lie and their inputs j, and likewise the biases."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import Array
-from ..checks import float_array
+from ..checks import product_array
 from .dense import DenseCurvature
 from .problem import Problem, State
 from .samples import Samples
@@ -187,15 +187,9 @@ class NetworkLinearization:
         TypeError, ValueError
             If v is not float64 or of neither shape.
         """
-        problem = self._problem
-        *batch, n = self.gradient.shape
-        v = float_array("v", v, finite=False)
+        problem, batch = self._problem, self.gradient.shape[:-1]
+        v = product_array("v", v, self.gradient.shape)
         block = v.ndim == len(batch) + 2
-        if list(v.shape) != [*batch, *v.shape[len(batch) : len(batch) + block], n]:
-            lead = "".join(f"{size}, " for size in batch)
-            raise ValueError(
-                f"v must have shape ({lead}{n}) or ({lead}k, {n}), not {tuple(v.shape)}"
-            )
         result = problem.xp.empty(v.shape, dtype=v.dtype, device=problem.device)
         for points, W, states in self._groups:
             if not block:

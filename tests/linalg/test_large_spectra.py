@@ -18,25 +18,28 @@ def symmetric(n, seed=0):
 
 @pytest.mark.parametrize("bandwidth", [1, 3, 8, 96])
 @pytest.mark.parametrize("n", [1, 2, 3, 9, 10, 17, 40, 200])
-def test_the_eigenvalues_are_numpys(n, bandwidth):
+def test_the_eigenvalues_are_numpys(n, bandwidth, monkeypatch):
+    monkeypatch.setattr(band_reduction, "BANDWIDTH", bandwidth)
     A = symmetric(n, seed=n)
-    found = eigenvalues_in_place(A.copy(), bandwidth)
+    found = eigenvalues_in_place(A.copy())
     np.testing.assert_allclose(found, np.linalg.eigvalsh(A), atol=1e-13 * n)
 
 
 def test_a_matrix_of_several_blocks(monkeypatch):
     monkeypatch.setattr("autocrit_lite.linalg.large_spectra.BLOCK", 7)
+    monkeypatch.setattr("autocrit_lite.linalg.large_spectra.BANDWIDTH", 5)
     A = symmetric(60)
-    np.testing.assert_allclose(eigenvalues_in_place(A.copy(), 5), np.linalg.eigvalsh(A), atol=1e-12)
+    np.testing.assert_allclose(eigenvalues_in_place(A.copy()), np.linalg.eigvalsh(A), atol=1e-12)
     V = np.random.default_rng(1).standard_normal((60, 3))
     np.testing.assert_allclose(symmetric_product(np.tril(A), V), A @ V, atol=1e-13)
 
 
-def test_only_the_lower_triangle_is_read():
+def test_only_the_lower_triangle_is_read(monkeypatch):
+    monkeypatch.setattr(band_reduction, "BANDWIDTH", 4)
     A = symmetric(30)
     expected = np.linalg.eigvalsh(A)
     A[np.triu_indices(30, 1)] = 7.0
-    np.testing.assert_allclose(eigenvalues_in_place(A, 4), expected, atol=1e-12)
+    np.testing.assert_allclose(eigenvalues_in_place(A), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -49,24 +52,27 @@ def test_only_the_lower_triangle_is_read():
     ],
     ids=["zero", "diagonal", "rank 1", "blocks"],
 )
-def test_columns_that_need_no_reflection(A):
-    np.testing.assert_allclose(eigenvalues_in_place(A.copy(), 2), np.linalg.eigvalsh(A), atol=1e-12)
+def test_columns_that_need_no_reflection(A, monkeypatch):
+    monkeypatch.setattr(band_reduction, "BANDWIDTH", 2)
+    np.testing.assert_allclose(eigenvalues_in_place(A.copy()), np.linalg.eigvalsh(A), atol=1e-12)
 
 
-def test_eigenvalues_of_very_different_sizes_to_the_norms_rounding():
+def test_eigenvalues_of_very_different_sizes_to_the_norms_rounding(monkeypatch):
+    monkeypatch.setattr(band_reduction, "BANDWIDTH", 4)
     expected = np.concatenate([-(10.0 ** np.arange(-12.0, 0.0)), [0.0], 10.0 ** np.arange(-9, 2)])
     Q = np.linalg.qr(symmetric(len(expected)))[0]
     A = (Q * expected) @ Q.T
-    found = eigenvalues_in_place(0.5 * (A + A.T), 4)
+    found = eigenvalues_in_place(0.5 * (A + A.T))
     np.testing.assert_allclose(found, np.sort(expected), atol=1e-13)
 
 
-def test_a_view_into_a_larger_matrix():
+def test_a_view_into_a_larger_matrix(monkeypatch):
+    monkeypatch.setattr(band_reduction, "BANDWIDTH", 3)
     A = symmetric(20)
     large = np.full((25, 25), 3.0)
     large[:20, :20] = A
     np.testing.assert_allclose(
-        eigenvalues_in_place(large[:20, :20], 3), np.linalg.eigvalsh(A), atol=1e-12
+        eigenvalues_in_place(large[:20, :20]), np.linalg.eigvalsh(A), atol=1e-12
     )
     assert np.all(large[20:] == 3.0)
 
