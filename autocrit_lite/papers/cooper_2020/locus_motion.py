@@ -149,13 +149,8 @@ def cubic(settings: LocusSettings, number: int, rule: str) -> Arrays:
     method = RULES[rule](settings.rate)
     with np.errstate(over="ignore", invalid="ignore"):
         steps, theta = steps_to_leave(Cubic(), theta0, method, CUBIC_LEFT, settings.limit, rngs)
-    end = np.linalg.norm(theta, axis=-1).reshape(shape)
-    return {
-        "distance": distance,
-        "angle": angle,
-        "steps": steps.reshape(shape),
-        "end_distance": end,
-    }
+    end, steps = np.linalg.norm(theta, axis=-1).reshape(shape), steps.reshape(shape)
+    return {"distance": distance, "angle": angle, "steps": steps, "end_distance": end}
 
 
 # --- Frye's plane (Frye et al. 2021, Fig. 3D) ---

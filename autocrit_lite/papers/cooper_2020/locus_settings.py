@@ -14,8 +14,8 @@ from ...datasets.gaussian import gaussian
 from ...runner.experiment import Experiment, setting
 from ...training.optimizers import GradientDescent, NoisySGD, PerturbedGradientDescent, Rule
 
-PARTS = ("dimension", "theorem", "found", "minimum", "escape", "cubic", "plane")
-"""The kinds of tasks; a seed's random numbers are split first by them, then by task number."""
+STREAMS = ("dimension", "theorem", "found", "minimum", "escape", "cubic", "plane")
+"""The parts, in the order by which a seed's random numbers are split; then by task number."""
 
 ACTIVATIONS = ("linear", "swish", "tanh", "relu")
 """Those with σ(0) = 0."""
@@ -122,5 +122,5 @@ class LocusSettings(Experiment):
 
     def generator(self, part: str, *key: int) -> np.random.Generator:
         """Return a task's random generator, by its number, or one that a part's tasks share."""
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(PARTS.index(part), *key))
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(STREAMS.index(part), *key))
         return np.random.default_rng(sequence)

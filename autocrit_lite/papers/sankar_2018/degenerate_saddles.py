@@ -288,7 +288,7 @@ class DegenerateSaddles(Experiment):
         for trial in trials:
             own = found[self.course_task(trial).key].arrays
             courses.append(Results.of({f"course_{name}": x for name, x in own.items()}, DIMS))
-        most = np.array([self.most_negative(ROWS[name]) for name in self.rows])
+        most = np.array([self.most_negative(ROWS[name]) for name in self.rows], dtype=float)
         return (
             Results.stacked(
                 [Results.of(none | own, DIMS) for own in cells], row=self.rows, trial=trials

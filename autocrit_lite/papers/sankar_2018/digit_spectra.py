@@ -177,11 +177,9 @@ def nearest_laws(eigenvalues: Array) -> tuple[list[Law], Array]:
     # eigenvalues spread over many powers of ten, so that the law may be of any of these sizes
     low, high = np.log(np.quantile(np.abs(points), [0.1, 1.0]) / unit)
     sizes = np.linspace(low, high, LAW_SIZES).tolist()
-    fits = [
-        nearest(points, semicircle, sizes, CENTRES),
-        nearest(points, marchenko_pastur, sizes, np.log(RATIOS).tolist()),
-    ]
-    return [law for law, _ in fits], np.array([distance for _, distance in fits])
+    wigner, its_distance = nearest(points, semicircle, sizes, CENTRES)
+    covariance, other = nearest(points, marchenko_pastur, sizes, np.log(RATIOS).tolist())
+    return [wigner, covariance], np.array([its_distance, other])
 
 
 def nearest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -138,7 +138,7 @@ class Features:
 
     path: str
     sha256: str | None = None
-    name: str = "features"
+    name: str = field(default="features", init=False)
 
     def load(self) -> Split:
         """Return the features and their labels.
