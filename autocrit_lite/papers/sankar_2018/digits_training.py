@@ -132,8 +132,6 @@ class Features:
     path : str
     sha256 : str, optional
         What ``checksum`` said of the file before.
-    name : str
-        In the configuration, where images have theirs.
     """
 
     path: str
