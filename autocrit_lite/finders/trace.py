@@ -198,13 +198,18 @@ class Log:
         scalars: Sequence[Array],
         reached: Array | None = None,
     ) -> None:
-        """Keep iterate k of the runs ``number`` (A,) that ``reached`` it (A,), all by default.
+        """Keep iterate k of runs.
 
         Parameters
         ----------
+        k : int
+        number : integer array (A,)
+            Which runs of the batch.
         theta : array (A, n)
         scalars : sequence of array (A,)
             ``ITERATE_SCALARS``.
+        reached : array (A,) of bool, optional
+            Which of them got there; all by default.
         """
         xp = array_namespace(theta)
         values = xp.stack(scalars, axis=1)
