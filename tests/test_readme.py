@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["own function", "network", "solver"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["own function", "network", "proof", "solver"])
 def test_examples_run(example, capsys):
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out
@@ -31,8 +31,16 @@ def test_the_example_of_ones_own_function_says_what_it_found(capsys):
     assert 0.0 <= float(index) <= 1.0
 
 
-def test_the_solver_example_prints_what_its_comment_says(capsys):
+def test_the_example_of_a_proof_proves_something(capsys):
     exec(compile(EXAMPLES[2], "README.md", "exec"), {})
+    there, nothing = capsys.readouterr().out.strip().split("\n")
+    assert there.startswith("Proven: within")
+    assert "index 0" in there
+    assert nothing.startswith("Proven: no critical point")
+
+
+def test_the_solver_example_prints_what_its_comment_says(capsys):
+    exec(compile(EXAMPLES[3], "README.md", "exec"), {})
     x = [float(n) for n in re.findall(r"-?\d+\.\d*(?:e-?\d+)?", capsys.readouterr().out)[:3]]
     assert x == pytest.approx([1.0, -3.0, 0.0], abs=1e-12)
 

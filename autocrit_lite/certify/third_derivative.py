@@ -72,7 +72,8 @@ def norms(x: Balls) -> Array:
         bound, power = bound * size**power, power / 2.0
         S = S / np.where(size > 0.0, size, 1.0)[:, None, None]
         S = S @ S
-    return np.sqrt(bound) * SLACK + np.sqrt(np.sum(x.radius**2, axis=(-2, -1))) * SLACK
+    around = np.sqrt(np.sum(x.radius**2, axis=(-2, -1)))
+    return (np.sqrt(bound) + around) * SLACK + 1e-150  # for squares that underflow
 
 
 def largest_eigenvalue(G: Balls) -> float:
