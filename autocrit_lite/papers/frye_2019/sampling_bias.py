@@ -15,7 +15,7 @@ from ...runner.experiment import Arrays, generators, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
 from ...training.sampling import add_noise
-from .claims_bias import figure_3_and_4
+from .claims import figure_3_and_4
 from .linear_autoencoder import DIMS, SCHEMES, AutoencoderExperiment, ends
 
 SIGMAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

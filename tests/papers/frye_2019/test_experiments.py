@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from autocrit_lite.ground_truth.plane import plane_distance
-from autocrit_lite.papers.frye_2019.claims import CUTOFF, figure_1_and_2
-from autocrit_lite.papers.frye_2019.claims_bias import PAPER_SIGMAS, figure_3_and_4
+from autocrit_lite.papers.frye_2019.claims import (
+    CUTOFF,
+    PAPER_SIGMAS,
+    figure_1_and_2,
+    figure_3_and_4,
+)
 from autocrit_lite.papers.frye_2019.coverage import Coverage, chao1
 from autocrit_lite.papers.frye_2019.linear_autoencoder import (
     CUTOFFS,

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from autocrit_lite.papers.frye_2019 import panels
+
+
+def test_distances_are_drawn_by_their_quantiles(ax):
+    distance = np.array([[1e-6, 1e-3], [3e-6, 2e-3], [2e-6, np.nan]])
+    panels.distance_by_cutoff(ax, [1e-8, np.inf], distance)
+    median, high = ax.lines
+    np.testing.assert_allclose(median.get_xdata(), [1e-8, 1e-6])
+    np.testing.assert_allclose(median.get_ydata(), [2e-6, 1.5e-3])
+    np.testing.assert_allclose(high.get_ydata(), np.nanquantile(distance, 0.95, axis=0))
+
+
+def test_counts_of_all_trajectories_lie_on_one_another(ax):
+    kept = np.array([[True, False], [True, True], [False, True]])
+    panels.eigenvector_counts(ax, kept, np.array([0, 0, 1]), 2)
+    tops = [bar.get_y() + bar.get_height() for bar in ax.patches]
+    assert tops == [2, 1, 2, 2]
+
+
+def test_entropies_are_drawn_with_their_spread(ax):
+    replicates = np.array([[1.0, 3.0], [2.0, 2.0]])
+    panels.entropy_by_noise(ax, [0.0, 1e-2], replicates, "height", "-", 0)
+    (line,) = (line for line in ax.lines if line.get_marker() == "o")
+    np.testing.assert_allclose(line.get_xdata(), [1e-3, 1e-2])
+    np.testing.assert_allclose(line.get_ydata(), [2.0, 2.0])
+
+
+def test_what_was_found_is_counted_once(ax):
+    panels.discovery_curve(ax, np.array([4, 4, 7, 4, 9]), "starts", 0, 0)
+    assert ax.lines[0].get_ydata().tolist() == [1, 1, 2, 2, 3]
+
+
+def test_indices_are_drawn_as_densities(ax):
+    panels.index_histogram(ax, np.array([0.0, 0.4, 1.0]), np.array([0.6]), bins=2)
+    (low, high), found = ax.containers[0].patches, ax.patches[-1]
+    assert (low.get_height(), high.get_height()) == pytest.approx((4 / 3, 2 / 3))
+    assert found.get_xy()[:, 1].max() == pytest.approx(2.0)
+
+
+def test_points_never_found_are_apart(ax):
+    panels.times_found(
+        ax, np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 3.0]), np.array([0, 3, 1])
+    )
+    never, found = ax.collections[:2]
+    assert never.get_offsets().tolist() == [[0.0, 1.0]]
+    assert found.get_offsets().tolist() == [[0.2, 3.0], [0.1, 2.0]]  # the most on top
