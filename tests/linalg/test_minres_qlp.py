@@ -310,7 +310,8 @@ def test_estimates_are_those_of_the_iterates(monkeypatch, n_null, trancond):
     assert len(factors) == result.iterations > 10
     residuals = [b - A @ x for x in iterates]
     norms = np.array([np.linalg.norm(r) for r in residuals])
-    assert np.all(np.diff(norms) <= 1e-10)
+    # in exact arithmetic none is larger than the one before; the recurrences hold to √ε at the end
+    assert np.all(np.diff(norms) <= 1e-7)
     np.testing.assert_allclose([F.phi for F in factors[:-1]], norms[1:-1], rtol=1e-6)
     cokernel = [np.linalg.norm(A @ r) for r in residuals[:-1]]
     np.testing.assert_allclose([F.cokernel for F in factors] * norms[:-1], cokernel, rtol=1e-2)
