@@ -96,7 +96,7 @@ def test_runs_of_all_networks_are_gathered_in_their_places(tmp_path):
         for name in ("lowest", "products", "squared_gradient_norm"):
             assert results[name][place] == record.arrays[name]
         assert results["end"][place] in list(End)
-    assert len(np.unique(results["lowest"])) == 6
+    assert len(np.unique(results["squared_gradient_norm"])) == 6
     assert results.to_frame("network", "finder", "run")["value"].notna().all()
 
 
