@@ -21,7 +21,7 @@ from autocrit_lite.runner.store import Store, provenance  # noqa: E402
 from tests.portable import CHOSEN, kernels  # noqa: E402
 
 INTRODUCTION = """\
-Every experiment at the quick profile, computed with one BLAS kernel after the other on one machine
+Experiments at the quick profile, computed with one BLAS kernel after the other on one machine
 ({machine}), and compared with {reference}, array by array. *Identical*: the share of arrays that
 are equal to the last bit. *Binding*: the largest difference in the arrays that `verify` holds any
 machine to, relative to the largest number of each; *all*: the same for all arrays, in the median
@@ -50,11 +50,16 @@ def difference(a, b):
     return float(np.max(np.abs(a - b), initial=0.0, where=finite) / scale)
 
 
+def without_times(arrays):
+    """Return the arrays but for what a machine's speed and memory decide."""
+    return {n: x for n, x in arrays.items() if "seconds" not in n and n != "peak_memory"}
+
+
 def compared(kind, reference, other):
     """Return the share of identical arrays, and the differences of the binding and of all."""
     identical, binding, every = [], [0.0], []
     for task in kind.from_profile("quick").tasks():
-        a, b = (store.read(task).arrays for store in (reference, other))
+        a, b = (without_times(store.read(task).arrays) for store in (reference, other))
         identical += [np.array_equal(a[name], b[name], equal_nan=True) for name in a]
         every += [difference(a[name], b[name]) for name in a]
         bound, again = kind.binding(a), kind.binding(b)
