@@ -153,11 +153,6 @@ def _balls(x: Balls | float) -> Balls:
     return x if isinstance(x, Balls) else Balls(np.asarray(x, dtype=float), np.zeros(np.shape(x)))
 
 
-def where(condition: Array, x: Balls, y: Balls) -> Balls:
-    """Return balls of x where the condition holds, of y elsewhere."""
-    return Balls(np.where(condition, x.middle, y.middle), np.where(condition, x.radius, y.radius))
-
-
 def concatenate(parts: Sequence[Balls], axis: int = 0) -> Balls:
     """Return arrays of balls end to end."""
     return Balls(

@@ -11,7 +11,7 @@ from flint import arb, ctx
 from ..arrays import Array
 from ..checks import float_array, number
 from ..networks.objective import NetworkObjective
-from .balls import Balls, enlarged
+from .balls import Balls, U, enlarged
 from .enclosures import BITS, Enclosure, NetworkEnclosure
 
 CORRECTIONS = 8
@@ -242,18 +242,16 @@ def _upper(x: float) -> float:
 
 def _norm(gradient: list[arb]) -> float:
     """Return an upper bound of ‖g‖."""
-    before, ctx.prec = ctx.prec, BITS
-    try:
+    with ctx.workprec(BITS):
         total = sum((g * g for g in gradient), arb(0)).abs_upper().sqrt()
         return _upper(float(total.abs_upper()))
-    finally:
-        ctx.prec = before
 
 
 def _interval(value: arb, margin: float) -> tuple[float, float]:
     """Return floats that enclose a ball and a margin around it."""
     middle, radius = float(value.mid()), float(value.rad())
-    half = _upper(2.0 * radius + margin)
+    # float() and the ends below may each be off by a unit in the last place
+    half = _upper(2.0 * radius + margin + 4.0 * U * abs(middle))
     return float(np.nextafter(middle - half, -np.inf)), float(np.nextafter(middle + half, np.inf))
 
 
@@ -272,7 +270,7 @@ def _index(H: Balls, Q: Array, change: float) -> int | None:
     diagonal = np.diagonal(S.middle)
     others = enlarged(np.sum(size, axis=1) - np.abs(diagonal), len(Q) + 4) + 4.0 * len(
         Q
-    ) * 2.0**-53 * np.abs(diagonal)
+    ) * U * np.abs(diagonal)
     margin = _upper(q.spectral_norm() ** 2 * change)
     if not np.all(np.abs(diagonal) > enlarged(others + margin, 4)):
         return None

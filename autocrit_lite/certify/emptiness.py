@@ -109,14 +109,11 @@ def _directions(g: Array, H: Array) -> list[Array]:
 
 def _along(gradient: list[arb], v: Array) -> float:
     """Return a lower bound of |vᵀg| / ‖v‖."""
-    before, ctx.prec = ctx.prec, BITS
-    try:
+    with ctx.workprec(BITS):
         exact = [arb(x) for x in v.tolist()]
         slope = sum((x * y for x, y in zip(exact, gradient, strict=True)), arb(0))
         length = sum((x * x for x in exact), arb(0)).sqrt()
         return float((slope / length).abs_lower()) * (1.0 - 1e-15)
-    finally:
-        ctx.prec = before
 
 
 def _length(H: Balls, v: Array) -> float:

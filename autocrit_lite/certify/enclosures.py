@@ -156,11 +156,8 @@ class NetworkEnclosure:
 
     def gradient(self, high: Array, low: Array) -> tuple[arb, list[arb]]:
         """Return balls that contain loss and gradient at high + low."""
-        before, ctx.prec = ctx.prec, BITS
-        try:
+        with ctx.workprec(BITS):
             return self._gradient(high, low)
-        finally:
-            ctx.prec = before
 
     def _gradient(self, high: Array, low: Array) -> tuple[arb, list[arb]]:
         N, layers, last = len(self.X), self.net.layers, len(self.net.shapes) - 1

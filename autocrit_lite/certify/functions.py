@@ -59,32 +59,23 @@ class EnclosedFunction:
 
     def gradient(self, high: Array, low: Array) -> tuple[arb, list[arb]]:
         """Return balls that contain value and gradient at high + low."""
-        before, ctx.prec = ctx.prec, BITS
-        try:
+        with ctx.workprec(BITS):
             point = self._point(high, low)
             return arb(self._value(point)), [arb(g) for g in self._gradient(point)]
-        finally:
-            ctx.prec = before
 
     def hessian(self, high: Array, low: Array) -> Balls:
         """Return balls (n, n) that contain the Hessian at high + low."""
-        before, ctx.prec = ctx.prec, BITS
-        try:
+        with ctx.workprec(BITS):
             rows = self._second(self._point(high, low))
             return Balls.from_arb([arb(x) for row in rows for x in row], (self.n, self.n))
-        finally:
-            ctx.prec = before
 
     def third(self, high: Array, low: Array, radius: float) -> float:
         """Return K with ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ wherever ‖θ − θ̄‖ ≤ radius.
 
         The Frobenius norm of the third derivatives over the cube that holds the ball.
         """
-        before, ctx.prec = ctx.prec, BITS
-        try:
+        with ctx.workprec(BITS):
             matrices = self._third(self._point(high, low, radius))
             numbers = [arb(x) for rows in matrices for row in rows for x in row]
             size = Balls.from_arb(numbers, (len(numbers),)).magnitude
             return float(enlarged(np.sqrt(np.sum(size**2)), len(size) + 4))
-        finally:
-            ctx.prec = before

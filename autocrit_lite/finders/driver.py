@@ -171,7 +171,7 @@ def _advance(
         if going.shape[0] < stop.shape[0]:
             ended = indices(stop != GOES_ON)
             done = take(runs, ended)
-            log.end(done.number, take(stop, ended), done.theta, done.flattest, done.iterations)
+            log.end(done.number, take(stop, ended), done.theta, done.iterations)
             runs, state = take(runs, going), take(state, going)
             if going.shape[0] == 0:
                 return
@@ -251,25 +251,17 @@ class _Runs:
     theta: Array  # (A, n)
     iterations: Array  # (A,) accepted steps
     products: Array  # (A,)
-    flattest: Array  # (A, n)
-    largest_residual: Array  # (A,)
 
     @classmethod
     def start(cls, number: Array, theta: Array) -> _Runs:
         xp = array_namespace(theta)
-        zero = xp.zeros_like(theta[:, 0])
-        nowhere = xp.full_like(theta, xp.nan)
-        return cls(number, theta, xp.zeros_like(number), zero, nowhere, zero - xp.inf)
+        return cls(number, theta, xp.zeros_like(number), xp.zeros_like(theta[:, 0]))
 
     def after(self, step: Step, moved: Array) -> _Runs:
         xp = array_namespace(moved)
-        residual = step.measured.get("relative_residual", self.largest_residual)
-        flatter = residual > self.largest_residual
         return _Runs(
             number=self.number,
             theta=xp.where(moved[:, None], step.search.theta, self.theta),
             iterations=self.iterations + xp.astype(moved, xp.int64),
             products=self.products + step.products,
-            flattest=xp.where(flatter[:, None], self.theta, self.flattest),
-            largest_residual=xp.where(flatter, residual, self.largest_residual),
         )

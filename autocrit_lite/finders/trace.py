@@ -47,7 +47,7 @@ DIRECTION_SCALARS = (
     "solver_iterations",
     "solver_stop_reason",
 )
-ENDS = ("stop_reason", "theta", "theta_flattest", "iterations")
+ENDS = ("stop_reason", "theta", "iterations")
 N_FIRST = 5
 """Iterates after the start that every trace keeps."""
 
@@ -69,9 +69,6 @@ class Trace:
     theta_start : array (B, n)
     theta_first : array (B, 5, n)
         The first five iterates after the start, NaN after a run's end.
-    theta_flattest : array (B, n)
-        The iterate of largest ``relative_residual``, the first one in a tie; NaN where no
-        direction was computed, or the finder has no such residual.
     stop_reason : FinderStopReason, or integer array (B,) of its values
     iterations : int, or integer array (B,)
         Accepted steps.
@@ -106,7 +103,6 @@ class Trace:
     theta: Array
     theta_start: Array
     theta_first: Array
-    theta_flattest: Array
     stop_reason: FinderStopReason | Array
     iterations: int | Array
     value: Array
@@ -184,7 +180,7 @@ class Log:
         self._nowhere = xp.full_like(theta, xp.nan)
         self._record_theta = record_theta
         self._start = theta
-        self._ends = [count, theta, self._nowhere, count]  # ENDS
+        self._ends = [count, theta, count]  # ENDS
         self._thetas: list[Array] = []  # (B, n) by iterate
         self._iterates: list[Array] = []  # (B, 3): ITERATE_SCALARS
         self._directions: list[Array] = []  # (B, D): those DIRECTION_SCALARS that are computed

@@ -367,7 +367,7 @@ def compute_task(store: Store, task: Task) -> Arrays:
             )
         reads.append(compute_task(store, earlier) if found is None else found.arrays)
     if task.compute is None:
-        raise TypeError(f"task {task.key[:12]} of {task.experiment} was read, not made: no compute")
+        raise TypeError(f"task {task.key[:12]} of {task.experiment} does not say what computes it")
     return task.compute(*reads)
 
 

@@ -94,7 +94,7 @@ def test_other_array_modules_and_devices(find):
     expected = find(objective, theta0, max_iterations=8, record_theta=True)
     other = saddle(EIGENVALUES, c=0.5, convert=strict)
     found = find(other, strict(theta0), max_iterations=8, record_theta=True)
-    for name in ("theta", "theta_first", "theta_flattest", "thetas", "value", "step_size"):
+    for name in ("theta", "theta_first", "thetas", "value", "step_size"):
         array = getattr(found, name)
         assert array.device == other.middle.device
         np.testing.assert_allclose(
@@ -133,10 +133,6 @@ def test_the_trace_of_a_batch():
         np.testing.assert_allclose(np.sqrt(found), np.sqrt(squared), rtol=1e-12, atol=1e-13)
         assert np.isfinite(trace.relative_residual[run, :end]).all()
         assert np.isnan(trace.relative_residual[run, end:]).all()
-        if end:
-            flattest = np.argmax(trace.relative_residual[run, :end])
-            np.testing.assert_array_equal(trace.theta_flattest[run], trace.thetas[run, flattest])
-    assert np.isnan(trace.theta_flattest[3]).all()
 
 
 def test_the_last_number_of_a_history():
