@@ -19,6 +19,9 @@ Point = Sequence[arb]
 class EnclosedFunction:
     """A function of n parameters with its derivatives, written for balls.
 
+    What is proven is proven of what these return: a constant that is no float, such as 0.1, must be
+    a ball (``arb(1) / 10``), and so must be its products, which Python would round.
+
     Parameters
     ----------
     n : int

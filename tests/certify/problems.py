@@ -20,7 +20,7 @@ def polynomial(*coefficients):
                 for j in range(order):
                     factor *= k - j
                 if factor:
-                    total += c * factor * x[0] ** (k - order)
+                    total += arb(c) * factor * x[0] ** (k - order)  # c * factor would be rounded
             return total
 
         return at

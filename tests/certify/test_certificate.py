@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from flint import arb
+from flint import arb, ctx, fmpq, fmpq_poly
 
 import autocrit_lite as al
 from autocrit_lite.certify.balls import Balls
@@ -45,6 +45,34 @@ def test_the_quartics_critical_point_is_proven_and_its_flat_points_are_empty():
     for x in (FLAT, -FLAT):
         assert nothing_near(quartic(), np.array([x, 0.0])).radius > 0.1
         assert not certify(quartic(), np.array([x, 0.0])).proven
+
+
+def real_roots(coefficients):
+    """Return the real roots of Σ c_k x^k, balls of FLINT that hold one each."""
+    with ctx.workprec(300):
+        found = fmpq_poly(coefficients).numer().complex_roots()
+        return [arb(root.real) for root, _ in found if root.imag == 0]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_is_proven_of_polynomials_is_true(seed):
+    rng = np.random.default_rng(seed)
+    roots = rng.normal(size=rng.integers(1, 5)) * 10.0 ** rng.uniform(-1.0, 1.0)
+    slope = np.polynomial.polynomial.polyfromroots(roots)
+    f = [0.0, *(slope / np.arange(1, len(slope) + 1))]
+    critical = real_roots([k * fmpq(*float(c).as_integer_ratio()) for k, c in enumerate(f)][1:])
+    start = rng.choice(roots) + 10.0 ** rng.uniform(-8.0, -1.0) * rng.normal()
+    found = certify(polynomial(*map(float, f)), np.array([start]))
+    there = 3.0 * rng.normal()
+    empty = nothing_near(polynomial(*map(float, f)), np.array([there]))
+    with ctx.workprec(300):
+        assert not any(abs(x - there) < empty.radius for x in critical)
+        if found.proven:
+            away = [abs(x - found.theta[0] - found.theta_low[0]) for x in critical]
+            assert len([distance for distance in away if distance < found.unique_within]) == 1
+            (x,) = (x for x, d in zip(critical, away, strict=True) if d <= found.radius)
+            bends = [k * (k - 1) * arb(c) * x ** (k - 2) for k, c in enumerate(f[2:], 2)]
+            assert found.index == int(sum(bends, arb(0)) < 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
