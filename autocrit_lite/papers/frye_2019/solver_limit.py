@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ...checks import different
 from ...runner.experiment import Arrays, setting, setting_of, taken_from
@@ -158,6 +159,23 @@ class SolverLimit(AutoencoderExperiment):
                 of_noisy = chosen(noisy, scheme=schemes, sigma=self.sigmas)
                 found[maxit] |= figure_3_and_4(of_noisy, schemes, self.sigmas)
         return found
+
+    def rows(self, results: Results) -> pd.DataFrame:
+        """Return the first number of each claim that is not the same for all limits.
+
+        The columns are the limits, the index holds the ids of ``claims.toml``.
+        """
+        found = self.claims_by_limit(results)
+        table = pd.DataFrame(
+            {
+                limit: {
+                    name: m.value[0] if isinstance(m.value, list) else m.value
+                    for name, m in measured.items()
+                }
+                for limit, measured in found.items()
+            }
+        )
+        return table[table.nunique(axis=1, dropna=False) > 1]
 
     @staticmethod
     def binding(arrays: Arrays) -> Arrays:
