@@ -67,7 +67,7 @@ def test_losses_are_drawn_as_their_distribution(ax):
     at_two = np.asarray(first.get_ydata())[np.asarray(first.get_xdata()) == 2.0]
     assert at_two.max() == 1.0
     assert np.asarray(second.get_xdata())[1:].tolist() == [3.0]
-    assert first.get_color() != second.get_color()
+    assert not np.array_equal(first.get_color(), second.get_color())
 
 
 def test_shares_of_eigenvectors_have_a_row_for_each_limit(ax):
