@@ -70,6 +70,12 @@ FAULTS = {
     "coverage": Fault(
         line_search, "STEP_SIZE0", 0.01, {**AUTOENCODER, "sigmas": (0.1,), "groups": 1}
     ),
+    "solver_limit": Fault(
+        module(newton_tr),
+        "STEP_SIZE",
+        0.2,
+        {**AUTOENCODER, "methods": ("newton_tr",), "limits_compared": (10,)},
+    ),
     "linear_vs_nonlinear": Fault(
         line_search, "MAX_STEP_SIZE", 0.2, {**FLAT, "n_samples": 50, "networks": ("linear",)}
     ),
@@ -82,6 +88,21 @@ FAULTS = {
         "SCHEMES",
         {**initialization.SCHEMES, "unit_rows": initialization.SCHEMES["xavier"]},
         {**FLAT, "layers": (8, 3, 2)},
+    ),
+    "open_settings": Fault(
+        line_search,
+        "BETA",
+        0.1,
+        {
+            "initializations": ("unit_rows",),
+            "epochs": (20,),
+            "l2s": (1e-3,),
+            "rtols": (5e-4,),
+            "iterates": ("x_k-1",),
+            "trajectories": 5,
+            "starts": 9,
+            "max_iterations": 4,
+        },
     ),
     "tolerance": Fault(
         line_search,
