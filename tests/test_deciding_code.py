@@ -2,9 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from autocrit_lite.papers.registry import REGISTRY
+from autocrit_lite.runner.store import Record
 from tests import same_results
 from tests.deciding_code import PACKAGE, ROOT, checksum
 from tests.same_results import noted, state
@@ -74,6 +76,45 @@ def test_a_change_is_seen_if_it_can_change_a_result(tmp_path, path, old, new, se
     for name in (*seen, *unseen):
         own = REGISTRY[name].__module__, REGISTRY[name].__name__
         assert (checksum(*own, tmp_path) != checksum(*own)) == (name in seen)
+
+
+@pytest.mark.parametrize(
+    ("beta", "answer", "is_computed", "differs"),
+    [(0.5, 2.0, False, False), (0.6, 1.0, True, False), (0.6, 2.0, True, True)],
+)
+def test_results_are_compared_unless_the_code_is_the_same(
+    tmp_path, monkeypatch, beta, answer, is_computed, differs
+):
+    class Results:
+        def __init__(self, x):
+            self.x = x
+
+        def read(self, task):
+            return Record({}, {"x": np.array(self.x)})
+
+    def export(commit, folder):
+        shutil.copytree(ROOT / PACKAGE, folder / PACKAGE)
+        file = folder / PACKAGE / "finders" / "line_search.py"
+        text = file.read_text(encoding="utf-8").replace("BETA = 0.5", f"BETA = {beta}")
+        file.write_text(text, encoding="utf-8")
+
+    def run(name, code, results):
+        computed.append(code)
+        return Results(1.0 if code == ROOT else answer)
+
+    computed = []
+    monkeypatch.setattr(same_results, "export", export)
+    monkeypatch.setattr(same_results, "computed", run)
+    lines = same_results.changed("quartic", tmp_path)
+    assert bool(computed) == is_computed
+    assert bool(lines) == differs
+    assert all("x differs by up to 1.0e+00" in line for line in lines)
+
+
+def test_an_archive_of_another_schema_version_is_not_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(REGISTRY["quartic"], "schema_version", 99)
+    [line] = same_results.changed("quartic", tmp_path)
+    assert "no results of schema version 99" in line
 
 
 def test_same_results_are_noted_and_others_are_not(tmp_path, monkeypatch):
