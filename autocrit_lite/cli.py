@@ -41,7 +41,7 @@ examples:
   autocrit-lite reproduce --profile quick --out build
   autocrit-lite reproduce quartic --profile quick -p recompute True
   autocrit-lite claims --format markdown
-  autocrit-lite verify quartic --sample 2
+  autocrit-lite verify quartic
   autocrit-lite archive quartic
   autocrit-lite data fetch mnist
 
@@ -175,7 +175,8 @@ def build_parser() -> Parser:
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
-    sub.add_argument("--sample", type=_positive, default=1, metavar="K", help="tasks of each")
+    text = "tasks of each at most; default: as many as it takes to claim that it is reproduced"
+    sub.add_argument("--sample", type=_positive, metavar="K", help=text)
     sub.add_argument("--seed", type=_positive, help="of the choice; default: another every time")
     sub.add_argument("--workers", type=_positive, help="processes; default: one for each core")
 
@@ -335,8 +336,8 @@ def verify_command(parsed: argparse.Namespace) -> int:
     for kind in kinds:
         rng = np.random.default_rng(seed)
         found = verify(kind, folder, parsed.sample, rng, parsed.workers)
-        print(f"{kind.name}: {'differs' if found else 'reproduced'}")
-        problems += found
+        print("\n  ".join([f"{kind.name}: {found.verdict}", *found.told]))
+        problems += [f"{kind.name}: {line}" for line in found.problems or found.missing]
     return _complain("\n".join(problems), FAILED) if problems else DONE
 
 

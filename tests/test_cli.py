@@ -176,8 +176,14 @@ def test_results_are_archived_and_verified(autocrit, checkout, tmp_path, monkeyp
     assert autocrit(*run)[1] == "synthetic (paper): 9 tasks, 0 of them computed now\n"
     verify = ("verify", "--sample", "3", "--workers", "1")
     status, output, errors = autocrit(*verify)
-    assert (status, output) == (0, "synthetic: reproduced\n")
+    assert status == 0
+    assert output.splitlines()[0] == "synthetic: reproduced"
+    assert "3 tasks made here" in output
     assert errors[0].startswith("chosen with --seed ")
+    status, output, errors = autocrit("verify", "--sample", "1", "--workers", "1")
+    assert status == 1
+    assert output.startswith("synthetic: no difference found, too little for a claim: ")
+    assert "tasks of 1 kinds, where there are 2" in errors[-1]
     monkeypatch.setattr(Synthetic, "schema_version", 2)
     status, output, errors = autocrit(*verify, "--seed", "5")
     assert (status, output) == (1, "synthetic: differs\n")

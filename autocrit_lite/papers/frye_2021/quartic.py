@@ -36,6 +36,7 @@ class Quartic(Experiment):
     """Newton-MR and damped Newton with exact directions, from every point of a grid."""
 
     name: ClassVar[str] = "quartic"
+    apart: ClassVar[tuple[str, ...]] = ("directions",)
 
     x_range: tuple[float, float] = setting(
         (-5.0, 5.0), "chosen by us: about the window of Frye et al. 2021, Fig. 2"

@@ -105,6 +105,8 @@ class DegenerateSaddles(Experiment):
         "course_epochs": 10,
     }
 
+    of_machine: ClassVar[tuple[str, ...]] = ("peak_memory",)
+
     rows: tuple[str, ...] = setting(
         tuple(ROWS), "Tables 1 to 9, and controls chosen by us", choices=tuple(ROWS)
     )
@@ -269,6 +271,11 @@ class DegenerateSaddles(Experiment):
         """Return the first losses of a training, or a spectrum: training amplifies rounding."""
         names = ("first_losses",) if "first_losses" in arrays else ("eigenvalues", "sources")
         return {name: arrays[name] for name in names}
+
+    @staticmethod
+    def distributions(arrays: Arrays) -> Arrays:
+        """Return the logarithms of the losses that trainings end at."""
+        return {"loss": np.log(arrays["loss"][-1:])} if "loss" in arrays else {}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the numbers of all rows and trials; NaN where a row has none of a kind."""
