@@ -300,7 +300,7 @@ def reproduce_command(parsed: argparse.Namespace) -> int:
     file.write_text(page(ledger), encoding="utf-8")
     print(f'The papers\' numbers beside ours are in {file}. Those of the scale "paper" are the')
     print("archive's; what the notebooks have just computed is in the copies' last cells.\n")
-    print(claims.scorecard(ledger))
+    print(claims.render(ledger), claims.scorecard(ledger), sep="\n\n")
     failed = [
         f"notebook {e.name} failed{': ' * bool(e.why)}{e.why}: see {e.output}"
         for e in executions

@@ -239,8 +239,8 @@ def render(ledger: Sequence[Claim], style: str = "table") -> str:
         "why",
         "power",
     ]
-    if style == "table":
-        names.remove("source")
+    if style == "table":  # as wide as a terminal may be
+        names = [name for name in names if name not in ("source", "why", "power")]
     rows = [[as_text(getattr(claim, name)) for name in names] for claim in ledger]
     return (text_table if style == "table" else markdown_table)(names, rows)
 
