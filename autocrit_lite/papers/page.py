@@ -10,7 +10,6 @@ from string import Template
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.lines import Line2D
 
 from .. import plotting
 from ..statistics import LEVEL, POWER, Comparison
@@ -26,12 +25,6 @@ VERDICTS = {
 }
 """Colour and marker of each."""
 
-FARTHEST = 300.0
-"""Differences beyond this many accepted ones are drawn here."""
-
-ROW = 0.19
-"""The height of a row of the picture, in inches."""
-
 
 def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
     """Return value, its interval and what is accepted, in accepted differences from the printed.
@@ -46,7 +39,7 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
     moved = numbers - origin
     widths = np.abs(moved[3:][np.isfinite(moved[3:])])
     unit = widths.max() if len(widths) and widths.max() > 1e-300 else compared.smallest or 1.0
-    value, low, high, least, most = np.clip(moved / unit, -FARTHEST, FARTHEST)
+    value, low, high, least, most = np.clip(moved / unit, -plotting.FARTHEST, plotting.FARTHEST)
     return value, low, high, least, most
 
 
@@ -54,33 +47,15 @@ def picture(ledger: Sequence[Claim]) -> str:
     """Return the picture as SVG: a row for each number that a rule compares."""
     rows = [(claim, *pair) for claim in ledger for pair in claim.comparisons.items()]
     with plotting.style(), plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "claims"}):
-        figure, ax = plt.subplots(figsize=(9.0, 1.2 + ROW * len(rows)))
-        for y, (claim, _, compared) in enumerate(rows):
-            color, marker = VERDICTS[claim.verdict]
-            value, low, high, least, most = scaled(compared)
-            ax.plot([least, most], [y, y], color="0.85", lw=7, solid_capstyle="butt", zorder=1)
-            ax.plot([low, high], [y, y], color=color, lw=1.2, zorder=2)
-            ax.plot(value, y, color=color, marker=marker, ms=5, ls="none", zorder=3)
-            numbers = f"{as_text(compared.printed)} → {as_text(compared.value)}"
-            ax.text(1.01, y, numbers, transform=ax.get_yaxis_transform(), va="center", fontsize=7)
-        ax.axvline(0.0, color="black", lw=0.8, zorder=0)
-        ax.set_yticks(
-            range(len(rows)), [f"{claim.id} {name}".strip() for claim, name, _ in rows], fontsize=7
+        figure, ax = plt.subplots(figsize=(9.0, 1.2 + 0.19 * len(rows)))
+        plotting.comparisons(
+            ax,
+            np.array([scaled(compared) for _, _, compared in rows]),
+            [f"{claim.id} {name}".strip() for claim, name, _ in rows],
+            [f"{as_text(c.printed)} → {as_text(c.value)}" for _, _, c in rows],
+            [claim.verdict for claim, _, _ in rows],
+            VERDICTS,
         )
-        ax.set_xscale("symlog", linthresh=1.0)
-        ticks = [-100.0, -10.0, -1.0, 0.0, 1.0, 10.0, 100.0]
-        ax.set_xticks(ticks, ["−100", "−10", "−1", "printed", "1", "10", "100"])
-        ax.set(xlim=(-FARTHEST * 1.2, FARTHEST * 1.2), ylim=(len(rows) - 0.4, -0.6))
-        ax.set_xlabel("measured − printed, in units of the largest difference that is accepted")
-        ax.text(1.01, -1.2, "printed → measured", transform=ax.get_yaxis_transform(), fontsize=7)
-        ax.tick_params(top=True, labeltop=True)
-        shown = {claim.verdict for claim, _, _ in rows}
-        handles = [
-            Line2D([], [], color=color, marker=marker, ls="none", label=verdict)
-            for verdict, (color, marker) in VERDICTS.items()
-            if verdict in shown
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=5)
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)

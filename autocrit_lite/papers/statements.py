@@ -46,9 +46,12 @@ class Statements:
     ----------
     wing : str
         The folder's name.
+    constants : dict, optional
+        The names of a module, ``globals()``: a field in capitals is the constant of that name.
     """
 
-    def __init__(self, wing: str):
+    def __init__(self, wing: str, constants: Mapping[str, Any] | None = None):
+        self.constants = constants or {}
         text = files(__package__).joinpath(wing, "claims.toml").read_text("utf-8")
         self.printed: dict[str, dict[str, Any]] = tomllib.loads(text)
         self.texts = self.printed.pop("texts", {})
@@ -59,16 +62,18 @@ class Statements:
         Raises
         ------
         KeyError
-            If there is no such text.
+            If there is no such text, or constant.
         ValueError
             If a field has no number, or a number no field.
         """
         template = " ".join((self.texts | self.printed[id])[name] for name in names)
         fields = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        constants = {name: self.constants[name] for name in fields if name.isupper()}
+        fields -= constants.keys()
         if fields != numbers.keys():
             missing, unused = sorted(fields - numbers.keys()), sorted(numbers.keys() - fields)
             raise ValueError(f"{id}: no number for {missing}, no field for {unused}")
-        return template.format(**numbers)
+        return template.format(**constants, **numbers)
 
     def measured(
         self,

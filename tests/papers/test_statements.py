@@ -43,6 +43,15 @@ def test_a_missing_or_an_unused_field_is_an_error(statements, numbers, message):
         statements.measured("x", 3, True, **numbers)
 
 
+def test_a_field_in_capitals_is_a_constant_of_the_module(statements):
+    statements.constants = {"LIMIT": 0.5, "OTHER": 1}
+    statements.printed["x"]["why"] = "Below {LIMIT:g}: {count}."
+    assert statements.text("x", "why", count=3) == "Below 0.5: 3."
+    statements.printed["x"]["why"] = "{ABSENT}"
+    with pytest.raises(KeyError, match="ABSENT"):
+        statements.text("x", "why")
+
+
 def test_a_text_that_is_not_there_is_an_error(statements):
     with pytest.raises(KeyError, match="absent"):
         statements.text("x", "why", "absent", count=3, runs=5)

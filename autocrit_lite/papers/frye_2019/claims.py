@@ -11,21 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ... import statistics as rules
 from ...arrays import Array
 from ...ground_truth.plane import PLANE_TOLERANCE, plane_distance
 from ...runner.results import Measured, Results
-from ...statistics import (
-    Comparison,
-    about,
-    bootstrap,
-    found,
-    mann_whitney,
-    never,
-    rank_correlation,
-    resampled,
-    shares,
-    shown,
-)
 from ...training.sampling import bootstrap_entropy, entropy
 from ..statements import Statements
 
@@ -42,7 +31,7 @@ TRAJECTORIES, RUNS = 10, 150
 Runs = dict[str, Array]
 """The results of one method by name, the first axis being that of the runs."""
 
-measured = Statements("frye_2019").measured
+measured = Statements("frye_2019", globals()).measured
 
 
 def figure_1_and_2(results: Results, methods: Sequence[str]) -> dict[str, Measured]:
@@ -83,8 +72,8 @@ def _truth(results: Results) -> dict[str, Measured]:
     counts = [int(np.sum(index == 0)), int(np.sum(index > 0))]
     start, end = loss[:, 0], loss[:, -1]
     inside, of = int(np.sum(end <= 5e-6)), len(end)
-    outcome: dict[str, bool | Comparison] = {
-        "share within 5e-6": shares(inside, of, TRAJECTORIES, TRAJECTORIES),
+    outcome: dict[str, bool | rules.Comparison] = {
+        "share within 5e-6": rules.shares(inside, of, TRAJECTORIES, TRAJECTORIES),
         "start": bool(np.all((start > 1) & (start < 10))),
     }
     return measured("f19-count", counts, counts == [1, 2516]) | measured(
@@ -111,21 +100,20 @@ def _accepted(methods: list[Runs], results: Results) -> dict[str, Measured]:
     return measured(
         "f19-identify",
         int(kept.max()),
-        never(int(np.sum(kept > 4)), len(kept)),
+        rules.never(int(np.sum(kept > 4)), len(kept)),
         points=len(kept),
         misses=float(np.mean(np.any(rule != exact, axis=1))),
     ) | measured(
         "f19-no-spurious",
         spurious,
-        never(spurious, len(row)),
+        rules.never(spurious, len(row)),
         points=len(row),
-        tolerance=LOSS_TOLERANCE,
     )
 
 
 def _newton_mr(mr: Runs) -> dict[str, Measured]:
     iterations, group, ok = mr["iterations"], mr["trajectory"], mr["ok"]
-    median = resampled(lambda x: float(np.median(iterations[x])), group, 221, TRAJECTORIES)
+    median = rules.resampled(lambda x: float(np.median(iterations[x])), group, 221, TRAJECTORIES)
     by_trajectory = [float(np.median(iterations[group == g])) for g in np.unique(group)]
     claims = measured(
         "f19-iter-mr",
@@ -139,18 +127,18 @@ def _newton_mr(mr: Runs) -> dict[str, Measured]:
     chosen, zero = ok & (mr["row"] != 0), mr["end"][ok & (mr["row"] == 0)]
     floor = mr["end"][chosen]
     if len(floor):
-        middle, interval = bootstrap(lambda x: float(np.median(floor[x])), group[chosen])
+        middle, interval = rules.bootstrap(lambda x: float(np.median(floor[x])), group[chosen])
         low, high = np.quantile(floor, (0.25, 0.75))
         claims |= measured(
             "f19-floor",
             middle,
-            about(middle, 1e-30, np.sqrt(10.0), interval),
+            rules.about(middle, 1e-30, np.sqrt(10.0), interval),
             low=low,
             high=high,
             below=float(np.mean(floor < 1e-25)),
         )
     if len(zero):
-        lowest = found(int(np.sum(zero < 1e-200)), len(zero))
+        lowest = rules.found(int(np.sum(zero < 1e-200)), len(zero))
         claims |= measured("f19-zero", float(zero.min()), lowest, runs=len(zero))
     return claims
 
@@ -159,15 +147,15 @@ def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
     from scipy.stats import mannwhitneyu  # here, since it slows every start of the command
 
     ours, theirs, ok, group = mr["iterations"], tr["iterations"], tr["ok"], tr["trajectory"]
-    median = resampled(lambda x: float(np.median(theirs[x])), group, 430, TRAJECTORIES)
+    median = rules.resampled(lambda x: float(np.median(theirs[x])), group, 430, TRAJECTORIES)
     after = (theirs - tr["cutoff_iteration"][:, 0])[ok]
     end = tr["end"][ok]
     pace = float(np.median((end / CUTOFF) ** (1.0 / np.maximum(after, 1.0)))) if len(end) else 1.0
     pairs = RUNS**2  # of the paper, and of ours at its scale
     test = mannwhitneyu(ours, theirs)
     scale = len(ours) * len(theirs) / pairs
-    U = resampled(
-        lambda x: mann_whitney(ours[x], theirs[x]) * pairs / len(x) ** 2,
+    U = rules.resampled(
+        lambda x: rules.mann_whitney(ours[x], theirs[x]) * pairs / len(x) ** 2,
         group,
         4768.5,
         TRAJECTORIES,
@@ -194,7 +182,7 @@ def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
             longer=float(test.statistic) / len(ours) / len(theirs),
             printed=4768.5 / pairs,
             shift=shift,
-            shifted=mann_whitney(ours, theirs + shift),
+            shifted=rules.mann_whitney(ours, theirs + shift),
         )
         | _time("f19-time-tr", tr, mr, 99 / 26.5)
     )
@@ -206,7 +194,7 @@ def _gradient_norm(mr: Runs, gnm: Runs) -> dict[str, Measured]:
     claims = measured(
         "f19-gnm-fail",
         failed / len(ok),
-        shares(failed, len(ok), round(0.627 * RUNS), RUNS),
+        rules.shares(failed, len(ok), round(0.627 * RUNS), RUNS),
         failed=failed,
         runs=len(ok),
         still=float(np.mean(gnm["iterations"] == 0)),
@@ -219,13 +207,12 @@ def _gradient_norm(mr: Runs, gnm: Runs) -> dict[str, Measured]:
             a, b = (x[rows][np.isfinite(x[rows])] for x in (descent, newton))
             return float(np.median(a) / np.median(b)) if len(a) and len(b) else np.nan
 
-        value, interval = bootstrap(ratio, mr["trajectory"])
+        value, interval = rules.bootstrap(ratio, mr["trajectory"])
         claims |= measured(
             "f19-gnm-epochs",
             value,
-            about(value, 100.0, np.sqrt(10.0), interval),
+            rules.about(value, 100.0, np.sqrt(10.0), interval),
             runs=int(there.sum()),
-            cutoff=CUTOFF,
         )
     return claims
 
@@ -234,7 +221,7 @@ def _time(id: str, runs: Runs, reference: Runs, printed: float) -> dict[str, Mea
     """Return the time of an iteration relative to that of another method."""
     own, other = (float(x["seconds"] / x["iterations"].sum()) for x in (runs, reference))
     seconds: dict[str, Any] = {"own": 1e3 * own, "other": 1e3 * other}
-    return measured(id, own / other, about(own / other, printed, 2.0), "time", **seconds)
+    return measured(id, own / other, rules.about(own / other, printed, 2.0), "time", **seconds)
 
 
 def _cutoffs(mr: Runs, results: Results) -> dict[str, Measured]:
@@ -245,7 +232,7 @@ def _cutoffs(mr: Runs, results: Results) -> dict[str, Measured]:
     far = np.nanquantile(distance, 0.95, axis=0)
     strict = bool(far[0] < PLANE_TOLERANCE and np.all(far[1:] >= PLANE_TOLERANCE))
     values = [float(x) for x in far]
-    return measured("f19-cutoff", values, strict, tolerance=PLANE_TOLERANCE)
+    return measured("f19-cutoff", values, strict)
 
 
 PAPER_SIGMAS = (1e-4, 1e-2, 1e-1)
@@ -315,7 +302,7 @@ def _entropy(
     id: str, results: Results, cell: tuple[int, int], printed: float
 ) -> dict[str, Measured]:
     kept, trajectory = accepted(results, cell)
-    bits = resampled(lambda x: entropy(kept[x]), trajectory, printed, TRAJECTORIES)
+    bits = rules.resampled(lambda x: entropy(kept[x]), trajectory, printed, TRAJECTORIES)
     numbers: dict[str, Any] = {"points": len(kept), "runs": len(results["trajectory"])}
     zero = entropy(kept, zero_category=True)
     return measured(id, bits.value, bits, "entropy", **numbers, zero=zero)
@@ -330,7 +317,7 @@ def _difference(
     def bits(rows: Array, of: tuple[int, int]) -> float:
         return entropy(results["kept"][of][rows][results["end"][of][rows] < CUTOFF])
 
-    difference = resampled(
+    difference = rules.resampled(
         lambda x: bits(x, cell) - bits(x, other), results["trajectory"], printed, TRAJECTORIES
     )
     few, many = (
@@ -356,11 +343,11 @@ def _difference(
 def _bias(results: Results, cell: tuple[int, int]) -> dict[str, Measured]:
     kept, trajectory = accepted(results, cell)
     eigenvalues = results["eigenvalues"]
-    rank, interval = bootstrap(
-        lambda x: rank_correlation(eigenvalues, kept[x].sum(axis=0)), trajectory
+    rank, interval = rules.bootstrap(
+        lambda x: rules.rank_correlation(eigenvalues, kept[x].sum(axis=0)), trajectory
     )
     counts = ", ".join(map(str, kept.sum(axis=0)))
-    outcome = shown(rank, interval, above=0.0)
+    outcome = rules.shown(rank, interval, above=0.0)
     return measured("f19-bias", rank, outcome, eigenvalues=len(eigenvalues), counts=counts)
 
 

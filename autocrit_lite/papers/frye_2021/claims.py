@@ -11,28 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ... import statistics as rules
 from ...arrays import Array
 from ...ground_truth.plane import PLANE_TOLERANCE, plane_distance
 from ...points.classes import PointClass, is_gradient_flat
 from ...runner.results import Measured, Results
-from ...statistics import (
-    Comparison,
-    Interval,
-    about,
-    binomial,
-    bootstrap,
-    curvature,
-    design_effect,
-    difference_of_shares,
-    found,
-    mean_interval,
-    never,
-    quantiles,
-    rank_correlation,
-    resampled,
-    shares,
-    shown,
-)
 from ..statements import Statements
 from .ends import CLIFF_DECADES, CLIFF_WIDTH, End, has_cliff, is_superlinear
 from .gradient_flat import CUTOFFS, POINTS
@@ -60,7 +43,7 @@ LOOSE = 1e-2
 MANY = 3.0
 """Decades that are "many orders of magnitude" (chosen by us)."""
 
-STATEMENTS = Statements("frye_2021")
+STATEMENTS = Statements("frye_2021", globals())
 measured = STATEMENTS.measured
 
 
@@ -85,12 +68,12 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
     )
     runs = end.shape[1]
     below = int(np.sum(end[linear] < CRITICAL))
-    most = shown(below / runs, binomial(below, runs), above=0.5)
+    most = rules.shown(below / runs, rules.binomial(below, runs), above=0.5)
 
     def ratio(rows: Array) -> float:
         return float(np.log10(np.median(end[nonlinear, rows]) / np.median(end[linear, rows])))
 
-    decades, interval = bootstrap(ratio, np.arange(runs))
+    decades, interval = rules.bootstrap(ratio, np.arange(runs))
     marked = (cliff | fast)[nonlinear]
     count = int(marked.sum())
     numbers: dict[str, Any] = {"least": end[nonlinear][marked].min()} if count else {}
@@ -104,21 +87,17 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
         fast=fast[linear].mean(),
         decades=CLIFF_DECADES,
         width=CLIFF_WIDTH,
-        strict=CRITICAL,
-        loose=LOOSE,
-        small=PLANE_TOLERANCE,
     ) | measured(
         "f21-nonlinear",
         [count, decades],
         {
-            "share": shares(count, runs, 0, runs),
-            "decades": shown(decades, interval, above=MANY),
+            "share": rules.shares(count, runs, 0, runs),
+            "decades": rules.shown(decades, interval, above=MANY),
         },
         *["where"] * bool(count),
         runs=runs,
         ours=np.median(end[nonlinear]),
         theirs=np.median(end[linear]),
-        many=MANY,
         **numbers,
     )
 
@@ -148,7 +127,7 @@ def _largest(results: Results) -> tuple[Array, Array]:
 def _effect(results: Results, runs: Array) -> float:
     """Return the design effect of runs that come trajectory by trajectory."""
     trajectories = len(results["train_squared_gradient_norm"])
-    return design_effect(runs, np.arange(len(runs)) * trajectories // len(runs))
+    return rules.design_effect(runs, np.arange(len(runs)) * trajectories // len(runs))
 
 
 def _share(
@@ -156,15 +135,15 @@ def _share(
 ) -> dict[str, Measured]:
     """Return the claim on a share of runs."""
     count, effect = int(runs.sum()), _effect(results, runs)
-    compared = shares(count, len(runs), printed, of, effect)
+    compared = rules.shares(count, len(runs), printed, of, effect)
     texts: dict[str, Any] = {"count": count, "runs": len(runs), "effect": effect}
     return measured(id, compared.value, compared, *also, "runs", **texts, **numbers)
 
 
-def _shown_share(results: Results, runs: Array, **bounds: float) -> Comparison:
+def _shown_share(results: Results, runs: Array, **bounds: float) -> rules.Comparison:
     effect = _effect(results, runs)
-    interval = binomial(runs.sum() / effect, len(runs) / effect)
-    return shown(float(runs.mean()), interval, **bounds)
+    interval = rules.binomial(runs.sum() / effect, len(runs) / effect)
+    return rules.shown(float(runs.mean()), interval, **bounds)
 
 
 def _norms(results: Results) -> dict[str, Measured]:
@@ -178,23 +157,21 @@ def _norms(results: Results) -> dict[str, Measured]:
     place = _shown_share(results, end < 1e-6, above=0.25, below=0.75)
     claims = measured("f21-ae-bulk", place.value, place)
     if len(strict):
-        low, high = quantiles(strict)
+        low, high = rules.quantiles(strict)
         claims |= measured(
             "f21-ae-norm",
             [float(np.median(strict)), least, most],
             {
                 "flat": bool(low <= 2e-5 <= high),
-                "least": about(least, 1e-4, 5.0),
-                "most": about(most, 5e1, 5.0),
+                "least": rules.about(least, 1e-4, 5.0),
+                "most": rules.about(most, 5e1, 5.0),
             },
             interval=(low, high),
             runs=len(strict),
         )
     if len(flat):
-        lowest = found(int(np.sum(flat < CRITICAL)), len(flat))
-        claims |= measured(
-            "f21-ae-blue", float(flat.min()), lowest, runs=len(flat), level=FLAT, critical=CRITICAL
-        )
+        lowest = rules.found(int(np.sum(flat < CRITICAL)), len(flat))
+        claims |= measured("f21-ae-blue", float(flat.min()), lowest, runs=len(flat))
     return claims
 
 
@@ -207,7 +184,7 @@ def _loss_and_index(results: Results) -> dict[str, Measured]:
     index, loss = results["point_index"], results["point_value"]
     first, last = results["point_iteration"].T
     early = np.flatnonzero(first < last / 2)
-    statistics = {"rank": rank_correlation, "curvature": curvature}
+    statistics = {"rank": rules.rank_correlation, "curvature": rules.curvature}
     values, intervals = [], []
     grows, stays = {}, {}
     for k in (FLATTEST, LAST):
@@ -215,14 +192,14 @@ def _loss_and_index(results: Results) -> dict[str, Measured]:
         values.append([value for value, _ in pairs])
         intervals.append([interval for _, interval in pairs])
     for i, (name, statistic) in enumerate(statistics.items()):
-        grows[name] = shown(values[0][i], intervals[0][i], above=0.0)
+        grows[name] = rules.shown(values[0][i], intervals[0][i], above=0.0)
         if len(early) > 2:
 
             def change(x: Array, of: Callable[[Array, Array], float] = statistic) -> float:
                 rows = early[x]
                 return of(index[rows, 1], loss[rows, 1]) - of(index[rows, 0], loss[rows, 0])
 
-            stays[name] = resampled(change, early, 0.0, None)
+            stays[name] = rules.resampled(change, early, 0.0, None)
     moved = np.abs(loss[:, LAST] / loss[:, FLATTEST] - 1.0)
     bends: list[dict[str, Any]] = [{"low": low, "high": high} for _, (low, high) in intervals]
     return measured(
@@ -239,19 +216,23 @@ def _loss_and_index(results: Results) -> dict[str, Measured]:
     )
 
 
-def shape(index: Array, loss: Array) -> tuple[tuple[float, Interval], tuple[float, Interval]]:
+def shape(
+    index: Array, loss: Array
+) -> tuple[tuple[float, rules.Interval], tuple[float, rules.Interval]]:
     """Return rank correlation and curvature of loss over index (runs,), with their intervals."""
 
-    def over_runs(statistic: Callable[[Array, Array], float]) -> tuple[float, Interval]:
-        return bootstrap(lambda rows: statistic(index[rows], loss[rows]), np.arange(len(index)))
+    def over_runs(statistic: Callable[[Array, Array], float]) -> tuple[float, rules.Interval]:
+        return rules.bootstrap(
+            lambda rows: statistic(index[rows], loss[rows]), np.arange(len(index))
+        )
 
-    return over_runs(rank_correlation), over_runs(curvature)
+    return over_runs(rules.rank_correlation), over_runs(rules.curvature)
 
 
 def _at_the_mean(results: Results) -> dict[str, Measured]:
     critical = results["point_class"][:, LAST] == PointClass.CRITICAL
     loss, index = (results[f"point_{x}"][critical, LAST] for x in ("value", "index"))
-    numbers: dict[str, Any] = {"runs": len(loss), "critical": CRITICAL}
+    numbers: dict[str, Any] = {"runs": len(loss)}
     if not len(loss):
         return measured("f21-ae-mean", 0, False, **numbers)
     mean = float(results["mean_loss"])
@@ -260,12 +241,10 @@ def _at_the_mean(results: Results) -> dict[str, Measured]:
     return measured(
         "f21-ae-mean",
         float(np.mean(same & low)),
-        never(int(np.sum(~(same & low))), len(loss)),
+        rules.never(int(np.sum(~(same & low))), len(loss)),
         "places",
         **numbers,
         mean=mean,
-        close=SAME_LOSS,
-        bound=LOW_INDEX,
         same=same.sum(),
         low=low.sum(),
         losses=f"{loss.min():.4g} to {loss.max():.4g}",
@@ -291,7 +270,7 @@ def other_settings(results: Results) -> dict[str, str]:
         named = zip(texts, results.coordinates["variant"], strict=True)
         return ", ".join(f"{text} with {name}" for text, name in named)
 
-    def shares(runs: Array) -> str:
+    def percent(runs: Array) -> str:
         return each([f"{part:.0%}" for part in runs.mean(axis=1)])
 
     def sizes(values: Array) -> str:
@@ -302,8 +281,8 @@ def other_settings(results: Results) -> dict[str, str]:
         critical, results["rerun_value"][..., LAST], results["rerun_index"][..., LAST], strict=True
     )
     listed = {
-        **{f"f21-ae-{id}": shares(largest > level) for id, (level, _) in LEVELS.items()},
-        "f21-ae-bulk": shares(end < 1e-6),
+        **{f"f21-ae-{id}": percent(largest > level) for id, (level, _) in LEVELS.items()},
+        "f21-ae-bulk": percent(end < 1e-6),
         "f21-ae-blue": sizes(lowest),
         "f21-ae-norm": sizes(squared[..., 0].max(axis=1)),
         "f21-ae-mean": each([_places(*place) for place in places]),
@@ -355,7 +334,7 @@ def figure_4(results: Results, autoencoder: Results | None) -> dict[str, Measure
     images = int(results["n_labels"])
     right = round(logistic * images)
     mean = float(accuracy.mean())
-    good = shown(mean, mean_interval(accuracy), above=0.9)
+    good = rules.shown(mean, rules.mean_interval(accuracy), above=0.9)
     level: dict[str, Any] = {"level": FLAT, "ratio": np.mean(ratio > FLAT)}
     return (
         _share("f21-cls-09", results, r > FLAT, 90, 100, "ratio", **level)
@@ -372,7 +351,7 @@ def figure_4(results: Results, autoencoder: Results | None) -> dict[str, Measure
         | measured(
             "f21-logreg",
             logistic,
-            shares(right, images, int(np.clip(right * 10_000 // images, 8650, 8749)), 10_000),
+            rules.shares(right, images, int(np.clip(right * 10_000 // images, 8650, 8749)), 10_000),
             images=images,
         )
         | _ends_compared(results, autoencoder)
@@ -389,12 +368,12 @@ def _ends_compared(results: Results, autoencoder: Results | None) -> dict[str, M
         (runs.sum() / effect, len(runs) / effect)
         for runs, effect in zip(flat, effects, strict=True)
     )
-    fewer = shown(*difference_of_shares(a, n, b, m), below=0.0)
+    fewer = rules.shown(*rules.difference_of_shares(a, n, b, m), below=0.0)
     return measured(
         "f21-cls-end",
         [float(runs.mean()) for runs in flat],
         {"difference": fewer},
-        interval=binomial(a, n),
+        interval=rules.binomial(a, n),
         runs=len(flat[0]),
         others=len(flat[1]),
     )
@@ -425,12 +404,12 @@ def figure_5(results: Results) -> dict[str, Measured]:
         | measured(
             "f21-mem-train",
             [int(correct.min()), int(correct.max())],
-            never(int(np.sum((correct < 48) | (correct > 50))), len(correct)),
+            rules.never(int(np.sum((correct < 48) | (correct > 50))), len(correct)),
             networks=len(correct),
         )
         | _share("f21-mem-end", results, high, 33, 50)
         | measured("f21-mem-most", most.value, most, count=high.sum(), runs=len(high))
-        | _share("f21-mem-flat", results, flat, 31, 50, level=FLAT, r=np.mean(r > FLAT))
+        | _share("f21-mem-flat", results, flat, 31, 50, r=np.mean(r > FLAT))
         | _bad_minimum(results)
     )
 
@@ -445,9 +424,7 @@ def _bad_minimum(results: Results) -> dict[str, Measured]:
     return measured(
         "f21-mem-min",
         count,
-        found(count, len(loss)),
+        rules.found(count, len(loss)),
         runs=len(loss),
-        critical=CRITICAL,
-        close=SAME_LOSS,
         size=size.max(initial=0.0),
     )

@@ -25,7 +25,7 @@ N_TEST, TRIALS = 10_000, 8
 ROUNDING = 1e-12
 """What rounding makes of zero eigenvalues is smaller."""
 
-STATEMENTS = Statements("sankar_2018")
+STATEMENTS = Statements("sankar_2018", globals())
 measured = STATEMENTS.measured
 
 QUANTITIES = ("positive", "zero", "negative", "accuracy")
@@ -130,7 +130,6 @@ def figures(results: Results) -> dict[str, Measured]:
         float(np.mean(order)),
         together,
         interval=(min(order), max(order)),
-        tolerance=INDEX_TOLERANCE,
         points=len(epochs),
         before=negative[:, 0].mean(),
         after=negative[:, -1].mean(),
@@ -139,11 +138,9 @@ def figures(results: Results) -> dict[str, Measured]:
         grows,
         grows == 1.0,
         epochs=len(whole) - 1,
-        tolerance=INDEX_TOLERANCE,
         before=zero[:, 0].mean(),
         after=zero[:, -1].mean(),
         of=eigenvalues.shape[-1],
-        rounding=ROUNDING,
         exact_before=exact[:, 0].mean(),
         exact_after=exact[:, -1].mean(),
     )
