@@ -321,7 +321,7 @@ def test_claims(experiment, results):
         ("dimension_rank", 1, "c20-dim-c"),
         ("minimum_zeros", 1, "c20-dim-m"),
         ("dimension_slice_zeros", 0, "c20-flat"),
-        ("found_eigenvalues", 0.0, "c20-flat-zeros"),
+        ("found_short_printed", 0, "c20-flat-zeros"),
         ("minimum_dimension", 3, "c20-growth"),
         ("cubic_steps", 1.0, "c20-cubic"),
     ],
