@@ -284,7 +284,7 @@ def resampled(
     value = float(statistic(np.arange(len(groups))))
     rng = np.random.default_rng(0)
     ours = resample(statistic, groups, n, rng)
-    middle = np.nanmean(ours)
+    middle = center(ours)
     if printed_of is None:
         theirs = np.full(REPLICATES, middle)
     else:
@@ -295,7 +295,7 @@ def resampled(
         return quantiles(printed + own - theirs, 1.0 - level)
 
     within = accepted(1.0)
-    low, high = np.nanquantile(ours - middle, (1.0 - POWER, POWER))
+    low, high = quantiles(ours - middle, 2.0 * POWER - 1.0)
     smallest = max(within[1] - printed - low, printed - within[0] + high)
     return _compared("resampled", value, printed, quantiles(ours), accepted, smallest)
 
@@ -311,8 +311,14 @@ def resample(statistic: Statistic, groups: Array, size: int, rng: np.random.Gene
         found = np.array([statistic(row) for row in drawn])
     else:
         found = np.array([statistic(np.concatenate([members[i] for i in row])) for row in drawn])
-    middle = np.nanmean(found)
+    middle = center(found)
     return np.asarray(middle + (found - middle) * np.sqrt(len(members) / max(len(members) - 1, 1)))
+
+
+def center(values: Array) -> float:
+    """Return the mean of the finite values, NaN of none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else np.nan
 
 
 def bootstrap(statistic: Statistic, groups: Array) -> tuple[float, Interval]:

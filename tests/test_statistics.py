@@ -164,6 +164,13 @@ def test_what_is_resampled_has_the_error_of_its_mean():
     assert exact.smallest == pytest.approx((1.96 + 0.84) * values.std() / 20.0, rel=0.15)
 
 
+def test_a_statistic_that_is_not_defined_differs_without_a_warning(few_replicates):
+    compared = resampled(lambda x: np.nan, np.arange(5), 1.0, 5)
+    assert not compared.agrees
+    assert np.isnan(compared.smallest)
+    assert not shown(np.nan, (np.nan, np.nan), above=0.0).agrees
+
+
 def test_a_statement_has_to_be_shown():
     assert shown(0.6, (0.55, 0.65), above=0.5).agrees
     assert not shown(0.6, (0.45, 0.75), above=0.5).agrees

@@ -44,10 +44,12 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
 
 
 def picture(ledger: Sequence[Claim]) -> str:
-    """Return the picture as SVG: a row for each number that a rule compares."""
+    """Return the picture as SVG: a row for each number that a rule compares; "" without any."""
     rows = [(claim, *pair) for claim in ledger for pair in claim.comparisons.items()]
+    if not rows:
+        return ""
     with plotting.style(), plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "claims"}):
-        figure, ax = plt.subplots(figsize=(9.0, 1.2 + 0.19 * len(rows)))
+        figure, ax = plt.subplots(figsize=(9.0, 2.0 + 0.19 * len(rows)))
         plotting.comparisons(
             ax,
             np.array([scaled(compared) for _, _, compared in rows]),

@@ -157,6 +157,11 @@ def test_the_page_shows_every_claim_and_loads_nothing(ledger):
     assert all("hidden" not in attrs for tag, attrs in tags[form:] if tag == "tr")
 
 
+def test_without_comparisons_there_is_a_page_all_the_same(ledger):
+    assert "<svg" not in page.page(ledger[1:])
+    assert "<svg" in page.page(ledger)
+
+
 def test_the_picture_is_the_same_whenever_it_is_drawn(ledger):
     assert page.picture(ledger) == page.picture(ledger)
 

@@ -191,11 +191,13 @@ def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
 def _gradient_norm(mr: Runs, gnm: Runs) -> dict[str, Measured]:
     ok = gnm["ok"]
     failed = int(np.sum(~ok))
+    effect = rules.design_effect(~ok, gnm["trajectory"])
     claims = measured(
         "f19-gnm-fail",
         failed / len(ok),
-        rules.shares(failed, len(ok), round(0.627 * RUNS), RUNS),
+        rules.shares(failed, len(ok), round(0.627 * RUNS), RUNS, effect),
         failed=failed,
+        effect=effect,
         runs=len(ok),
         still=float(np.mean(gnm["iterations"] == 0)),
     ) | _time("f19-time-gnm", gnm, mr, 6.8 / 26.5)
@@ -302,6 +304,8 @@ def _entropy(
     id: str, results: Results, cell: tuple[int, int], printed: float
 ) -> dict[str, Measured]:
     kept, trajectory = accepted(results, cell)
+    if not len(kept):
+        return {}
     bits = rules.resampled(lambda x: entropy(kept[x]), trajectory, printed, TRAJECTORIES)
     numbers: dict[str, Any] = {"points": len(kept), "runs": len(results["trajectory"])}
     zero = entropy(kept, zero_category=True)
@@ -314,8 +318,12 @@ def _difference(
     """Return the claim on a t; its verdict is that of the difference in bits."""
     from scipy.stats import ttest_ind  # here, since it slows every start of the command
 
+    if not all(len(accepted(results, of)[0]) for of in (cell, other)):
+        return {}
+
     def bits(rows: Array, of: tuple[int, int]) -> float:
-        return entropy(results["kept"][of][rows][results["end"][of][rows] < CUTOFF])
+        kept = results["kept"][of][rows][results["end"][of][rows] < CUTOFF]
+        return entropy(kept) if len(kept) else np.nan
 
     difference = rules.resampled(
         lambda x: bits(x, cell) - bits(x, other), results["trajectory"], printed, TRAJECTORIES
@@ -342,6 +350,8 @@ def _difference(
 
 def _bias(results: Results, cell: tuple[int, int]) -> dict[str, Measured]:
     kept, trajectory = accepted(results, cell)
+    if not len(kept):
+        return {}
     eigenvalues = results["eigenvalues"]
     rank, interval = rules.bootstrap(
         lambda x: rules.rank_correlation(eigenvalues, kept[x].sum(axis=0)), trajectory
