@@ -339,7 +339,9 @@ def test_the_claims_of_figure_2(runs):
     lowest = optimize.minimize_scalar(
         lambda x: (x**3 - 6.0 * x + 9.0) ** 2, bounds=(1.0, 2.0), method="bounded"
     ).fun
-    assert claims["f21-quartic-value"].value == pytest.approx(lowest, rel=0.01)
+    least, _ = claims["f21-quartic-value"].interval
+    assert least == pytest.approx(lowest, rel=0.01)
+    assert least <= claims["f21-quartic-value"].value
     assert claims["f21-quartic-value"].verdict == "reproduced"
     assert 0 <= claims["f21-quartic-basin"].value <= 15
 

@@ -208,6 +208,9 @@ def test_claims(experiment, results):
         assert claim.why
     single = results["counts"][at(results, "single precision"), :, 0, 1].mean()
     assert f"single precision {single:g} are zero" in claims["s18-t1-momentum"].why
+    forced = results["sources"][row, :, 0].min()
+    others = claims["s18-t3-momentum"].value - forced
+    assert f"the number of others: {others:g}." in claims["s18-t3-momentum"].why
 
 
 def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, results):
@@ -232,17 +235,21 @@ def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, 
 
 def test_the_papers_fewer_zeros_than_dead_pixels_make_are_corrected(experiment, results):
     sources = results["sources"].copy()
-    for dead, verdict in ((1625, "corrected"), (1540, "differs")):  # Table 7: 1529 ± 9
+    for dead, verdict in ((1625, "corrected"), (1529, "differs")):  # Table 7: 1529 ± 9
         sources[at(results, "Xavier"), :, 0] = dead
         claim = experiment.claims(replace(results, arrays={**results.arrays, "sources": sources}))
         assert claim["s18-t7-xavier"].verdict == verdict
-        assert ("No fewer than 1625" in claim["s18-t7-xavier"].why) == (verdict == "corrected")
+        assert ("less than those forced" in claim["s18-t7-xavier"].why) == (verdict == "corrected")
 
 
 def test_accuracies_agree_within_the_error_of_10000_test_images(experiment, results):
-    """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %."""
+    """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %, twice.
+
+    With both trials alike the difference of the means has the error √(2·0.147² + 0.12²·(1/2 + 1/8))
+    or 0.23 %, and as many degrees of freedom that twice as much is the bound.
+    """
     accuracy = results["accuracy"].copy()
-    for difference, verdict in ((0.0028, "reproduced"), (0.0032, "differs")):
+    for difference, verdict in ((0.0040, "reproduced"), (0.0060, "differs")):
         accuracy[at(results, "width × 10")] = 0.9778 - difference
         changed = replace(results, arrays={**results.arrays, "accuracy": accuracy})
         assert experiment.claims(changed)["s18-t9-250"].verdict == verdict
