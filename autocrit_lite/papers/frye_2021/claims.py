@@ -207,7 +207,8 @@ def _loss_and_index(results: Results) -> dict[str, Measured]:
     ) | measured(
         "f21-ae-last",
         values[1],
-        stays or False,
+        stays,
+        verdict=None if stays else "not possible here",
         interval=intervals[1][0],
         **bends[1],
         runs=len(index),
