@@ -24,6 +24,7 @@ from ...runner.store import Record, Store, Task
 from ...training.optimizers import GradientDescent, train
 from ...training.sampling import uniform_in_height, uniform_in_iteration
 from .claims import CUTOFF, figure_1_and_2
+from .tendencies import of_figure_2
 
 SCHEMES = {"height": uniform_in_height, "iteration": uniform_in_iteration}
 """How starts are drawn from a trajectory, by name (Frye et al. 2019, 2.3)."""
@@ -260,7 +261,7 @@ class LinearAutoencoder(AutoencoderExperiment):
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on sections 3 to 4.2, 6.3 and 6.6 of the paper."""
-        return figure_1_and_2(results, self.methods)
+        return figure_1_and_2(results, self.methods) | of_figure_2(results, self.methods)
 
 
 def ends(objective: NetworkObjective, points: LinearAutoencoderPoints, trace: Trace) -> Arrays:

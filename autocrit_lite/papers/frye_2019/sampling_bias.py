@@ -17,6 +17,7 @@ from ...runner.store import Record, Store, Task
 from ...training.sampling import add_noise
 from .claims import figure_3_and_4
 from .linear_autoencoder import DIMS, SCHEMES, AutoencoderExperiment, ends
+from .tendencies import of_figures_3_and_4
 
 SIGMAS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -81,7 +82,8 @@ class SamplingBias(AutoencoderExperiment):
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on sections 4.3 and 4.4 of the paper."""
-        return figure_3_and_4(results, self.schemes, self.sigmas)
+        kinds = self.schemes, self.sigmas
+        return figure_3_and_4(results, *kinds) | of_figures_3_and_4(results, *kinds)
 
     @staticmethod
     def binding(arrays: Arrays) -> Arrays:
