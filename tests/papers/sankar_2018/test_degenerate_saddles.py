@@ -127,7 +127,7 @@ def test_controls_have_no_dead_pixels(results):
 
 
 def test_single_precision_is_another_spectrum_of_the_same_network(experiment, results):
-    trainings, _ = experiment.stages()
+    trainings, *_ = experiment.stages()
     assert len(trainings) == 2 * (len(ROWS) - 1)
     double, single = at(results, "momentum"), at(results, "single precision")
     np.testing.assert_array_equal(results["loss"][double], results["loss"][single])
