@@ -124,10 +124,10 @@ class NetworkObjective:
 
     Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1),
     and another one for ``subset`` and ``to_device``, but not of arrays that cannot be written to.
-    A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units, on top of which a
-    product needs a few chunks' worth. A dense matrix needs its n² and up to n² / 2 more until it
-    returns, for each of the points in a batch that go through the samples together, and
-    T = (units of a layer)² numbers for each sample of a chunk.
+    A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units (3 outputs with
+    "softmax_mse"), on top of which a product needs a few chunks' worth. A dense matrix needs its
+    n² and up to n² / 2 more until it returns, for each of the points in a batch that go through
+    the samples together, and T = (units of a layer)² numbers for each sample of a chunk.
 
     Examples
     --------
@@ -172,7 +172,8 @@ class NetworkObjective:
         chunks = in_chunks(X, Y, ones, chunk_size(net, budget))
         self._problem = Problem(net, loss, chunks, scale, constant, l2, budget)
         *hidden, outputs = net.layers[1:]
-        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
+        kept = 3 if loss == "softmax_mse" else 2  # of each output
+        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + kept * outputs)
 
     # a mini-batch needs neither of these
     @cached_property
