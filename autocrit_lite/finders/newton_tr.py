@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..arrays import Array, array_namespace, dot, norm
-from ..checks import number, numbers
+from ..checks import integer, number, numbers
 from ..objectives import Linearization, Objective
 from .driver import Step, find
 from .hessian_operator import SOLVE_PRODUCTS, HessianOperator, solve
@@ -25,6 +25,7 @@ class NewtonTR:
 
     gammas: tuple[float, ...]
     rtol: float
+    maxit: int | None = None
 
     def init(self, objective: Objective, theta: Array) -> None:
         """Return nothing: a step depends on the point alone."""
@@ -38,7 +39,7 @@ class NewtonTR:
         lowest, chosen, iterations, products = nothing + xp.inf, nothing, nothing, nothing
         p, reason = xp.full_like(g, xp.nan), nothing
         for gamma in self.gammas:
-            solution = solve(H, -g, self.rtol, shift=-gamma)
+            solution = solve(H, -g, self.rtol, self.maxit, shift=-gamma)
             value, there = objective.value_and_gradient(theta + STEP_SIZE * solution.x)
             squared_norm = dot(there, there)
             better = xp.isfinite(value) & (squared_norm < lowest)
@@ -72,6 +73,7 @@ def newton_tr(
     max_iterations: int = 500,
     rtol: float = 5e-4,
     *,
+    maxit: int | None = None,
     gammas: Sequence[float] = GAMMAS,
     squared_gradient_tolerance: float = 0.0,
     record_theta: bool = False,
@@ -93,6 +95,8 @@ def newton_tr(
         500 (not stated in [1]_; more than their median of 430).
     rtol : float
         The solver's relative residual tolerance, 5e-4 as in ``newton_mr``.
+    maxit : int, optional
+        The solver's iteration limit for each γ; n by default, as in ``newton_mr``.
     gammas : sequence of float
         The γ: five, log-spaced from 1 to 1e-4 ([1]_, 6.5).
     squared_gradient_tolerance, record_theta
@@ -116,5 +120,6 @@ def newton_tr(
     finder = NewtonTR(
         gammas=numbers("gammas", gammas, at_least=0.0, finite=True),
         rtol=number("rtol", rtol, at_least=0.0, below=1.0),
+        maxit=None if maxit is None else integer("maxit", maxit, at_least=1),
     )
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

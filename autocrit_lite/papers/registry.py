@@ -7,6 +7,7 @@ from .cooper_2020.critical_locus import CriticalLocus
 from .frye_2019.coverage import Coverage
 from .frye_2019.linear_autoencoder import LinearAutoencoder
 from .frye_2019.sampling_bias import SamplingBias
+from .frye_2019.solver_limit import SolverLimit
 from .frye_2021.finder_comparison import FinderComparison
 from .frye_2021.linear_vs_nonlinear import LinearVsNonlinear
 from .frye_2021.mnist_autoencoder import MnistAutoencoder
@@ -20,6 +21,7 @@ KINDS: tuple[type[Experiment], ...] = (
     Quartic,
     LinearAutoencoder,
     SamplingBias,
+    SolverLimit,
     Coverage,
     LinearVsNonlinear,
     MnistAutoencoder,

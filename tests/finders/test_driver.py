@@ -350,6 +350,7 @@ def test_a_plain_function_is_no_objective(find):
         (newton_mr, TypeError, "rtol", "small"),
         (newton_mr, ValueError, "rtol", 1),
         (newton_mr, ValueError, "maxit", 0),
+        (newton_tr, ValueError, "maxit", 0),
         (newton_mr, ValueError, "rho", 1.5),
         (newton_mr, ValueError, "rho_unit", -0.1),
         (newton_mr, ValueError, "step_rule", "double"),

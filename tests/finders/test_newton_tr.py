@@ -39,6 +39,14 @@ def test_each_step_is_the_best_of_the_regularised_ones():
     assert len(chosen) > 1
 
 
+def test_the_solver_stops_at_its_limit_for_each_gamma():
+    objective = saddle(EIGENVALUES)
+    theta0 = objective.middle + np.random.default_rng(2).normal(size=(3, 5))
+    for maxit in (1, 2):
+        trace = newton_tr(objective, theta0, 1, rtol=1e-13, maxit=maxit, gammas=(1.0, 0.1))
+        np.testing.assert_array_equal(trace.solver_iterations[:, 0], 2.0 * maxit)
+
+
 def test_the_gradient_falls_by_a_tenth_in_each_step_near_a_critical_point():
     objective = saddle(EIGENVALUES)
     theta0 = objective.middle + 1e-3

@@ -61,9 +61,7 @@ class Coverage(AutoencoderExperiment):
                     partial(self.search, group),
                     train=self.training,
                     sigmas=self.sigmas,
-                    max_iterations=self.max_iterations,
-                    rtol=self.rtol,
-                    maxit=self.maxit,
+                    **self.limits,
                     group=group,
                 )
                 for group in range(self.groups)
@@ -81,7 +79,7 @@ class Coverage(AutoencoderExperiment):
             noisy = starts + sigmas[:, None, None] * rng.standard_normal(starts.shape)
             # all σ in one batch, for speed
             tiled, every = np.tile(starts, (len(sigmas), 1)), np.concatenate(noisy)
-            cells = searched(self, tiled, every, maxit=self.maxit)
+            cells = searched(self, tiled, every)
             found.append({name: cells[name].reshape(noisy.shape[:-1]) for name in KEPT})
         return {name: np.stack([cells[name] for cells in found]) for name in KEPT}
 

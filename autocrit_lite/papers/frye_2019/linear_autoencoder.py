@@ -55,7 +55,9 @@ DIMS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class AutoencoderExperiment(Experiment):
-    """What the experiments on the linear autoencoder share: data, training, Newton-MR's limits."""
+    """What the experiments on the linear autoencoder share: data, training, Newton's limits."""
+
+    schema_version: ClassVar[int] = 2
 
     n_samples: int = setting(10_000, "Frye et al. 2019, 6.2", at_least=17)
     n_hidden: int = setting(4, "Frye et al. 2019, section 3", at_least=1)
@@ -68,6 +70,9 @@ class AutoencoderExperiment(Experiment):
     )
     rtol: float = setting(
         1e-10, "Frye et al. 2021, A.2, for the same network (not stated in 2019)", at_least=0.0
+    )
+    maxit: int = setting(
+        25, "the default of the authors' public code (not stated in 2019; 2021, A.2: n)", at_least=1
     )
     seed: int = setting(0, "chosen by us: of data, initial weights and sampling")
 
@@ -110,11 +115,18 @@ class AutoencoderExperiment(Experiment):
             "eigenvalues": points.eigenvalues,
         }
 
-    def newton_mr(self, starts: Array, **options: Any) -> Trace:
-        """Return what the paper's Newton-MR does from starts (runs, n)."""
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What ends the Newton methods and their solver."""
+        return {"max_iterations": self.max_iterations, "rtol": self.rtol, "maxit": self.maxit}
+
+    def newton(self, method: str, starts: Array, *, record_theta: bool = False) -> Trace:
+        """Return what the paper's Newton-MR or Newton-TR does from starts (runs, n)."""
         objective, _ = self.problem()
-        options = {**FRYE_2019, **options}
-        return newton_mr(objective, starts, self.max_iterations, self.rtol, **options)
+        options: dict[str, Any] = {**self.limits, "record_theta": record_theta}
+        if method == "newton_mr":
+            return newton_mr(objective, starts, **options, **FRYE_2019)
+        return newton_tr(objective, starts, **options)
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +171,7 @@ class LinearAutoencoder(AutoencoderExperiment):
         train = self.train_task()
         searches = []
         for method in self.methods:
-            options: dict[str, Any] = {"max_iterations": self.max_iterations, "rtol": self.rtol}
+            options = self.limits
             if method == "gradient_norm_minimization":
                 options = {"max_iterations": self.gnm_iterations}
             searches += [
@@ -179,17 +191,18 @@ class LinearAutoencoder(AutoencoderExperiment):
     def search(self, method: str, batch: tuple[int, int], trained: Arrays) -> Arrays:
         """Search by a method from the starts of some trajectories, all in one batch."""
         of_height = trained["theta_start"][list(SCHEMES).index("height")][slice(*batch)]
-        starts = of_height.reshape(-1, of_height.shape[-1])
+        return self.found(method, of_height.reshape(-1, of_height.shape[-1]))
+
+    def found(self, method: str, starts: Array) -> Arrays:
+        """Return how runs of a method from starts (runs, n) went and what they found."""
         objective, points = self.problem()
-        if method == "newton_mr":
-            trace = self.newton_mr(starts, record_theta=True)
-        elif method == "newton_tr":
-            trace = newton_tr(objective, starts, self.max_iterations, self.rtol)
+        limit = self.max_iterations
+        if method == "gradient_norm_minimization":
+            limit = self.gnm_iterations
+            trace = gradient_norm_minimization(objective, starts, limit)
         else:
-            trace = gradient_norm_minimization(objective, starts, self.gnm_iterations)
-        step = _steps(
-            self.gnm_iterations if method == "gradient_norm_minimization" else self.max_iterations
-        )
+            trace = self.newton(method, starts, record_theta=method == "newton_mr")
+        step = _steps(limit)
         return {
             "theta_start": trace.theta_start,
             "theta_first": trace.theta_first,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from ...arrays import Array
-from ...plotting import CRITICAL, FLAT, FOUND, TRUE
+from ...plotting import CRITICAL, FLAT, FOUND, NEITHER, TRUE
 
 
 def distance_by_cutoff(ax: Axes, cutoffs: Sequence[float], distance: Array) -> None:
@@ -61,6 +62,54 @@ def entropy_by_noise(
     mean, spread = replicates.mean(axis=1), replicates.std(axis=1)
     ax.errorbar(x, mean, spread, color=color, ls=line, marker="o", ms=3, capsize=2, label=label)
     ax.set(xscale="log", xlabel=r"$\sigma$ (first: no noise)", ylabel="entropy / bits")
+
+
+def number_by_limit(
+    ax: Axes, limits: Sequence[int], values: Array, intervals: Array, printed: float
+) -> None:
+    """Draw a number and its interval for each limit of the solver, and what the paper prints.
+
+    Parameters
+    ----------
+    ax : Axes
+    limits : sequence of int
+        Drawn side by side, whatever their distances.
+    values : array (limits,)
+    intervals : array (limits, 2)
+        NaN where there is none.
+    printed : float
+    """
+    place = np.arange(len(limits))
+    ax.vlines(place, *intervals.T, color=FOUND, lw=3, alpha=0.4)
+    ax.plot(place, values, "o-", color=FOUND, ms=4, lw=0.8)
+    ax.axhline(printed, color=NEITHER, ls="--", lw=0.8)
+    ax.set_xticks(place, [str(limit) for limit in limits])
+
+
+def losses_by_limit(
+    ax: Axes, true_loss: Array, limits: Sequence[int], losses: Sequence[Array]
+) -> None:
+    """Draw what share of the points found lies below each loss, a line for each limit.
+
+    The darker, the earlier the solver is cut short; grey: all true critical points.
+    """
+    sns.ecdfplot(true_loss, ax=ax, color=TRUE, lw=3, label="all true points")
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.95, len(limits)))
+    for limit, loss, shade in zip(limits, losses, shades, strict=True):
+        sns.ecdfplot(loss, ax=ax, color=shade, lw=1.0, label=f"{limit}")
+    ax.set(xlabel=r"$L(\theta)$", ylabel="share of the points")
+    ax.legend(title="limit", fontsize=6)
+
+
+def eigenvectors_by_limit(ax: Axes, limits: Sequence[int], shares: Array) -> None:
+    """Draw what share of the points found keeps each eigenvector, (limits, eigenvectors)."""
+    shown = ax.imshow(shares, aspect="auto", cmap="viridis", vmin=0.0)
+    ax.set_yticks(np.arange(len(limits)), [str(limit) for limit in limits])
+    ax.set_xticks(
+        np.arange(0, shares.shape[1], 3), np.arange(1, shares.shape[1] + 1, 3).astype(str)
+    )
+    ax.set(xlabel="eigenvector", ylabel="limit of the solver")
+    ax.figure.colorbar(shown, ax=ax, label="share that keeps it")
 
 
 def index_histogram(ax: Axes, true_index: Array, index: Array, bins: int = 25) -> None:

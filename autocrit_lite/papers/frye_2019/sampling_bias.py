@@ -55,8 +55,7 @@ class SamplingBias(AutoencoderExperiment):
                 train=train.configuration,
                 scheme=scheme,
                 sigma=sigma,
-                max_iterations=self.max_iterations,
-                rtol=self.rtol,
+                **self.limits,
             )
             for scheme in self.schemes
             for sigma in self.sigmas
@@ -65,12 +64,7 @@ class SamplingBias(AutoencoderExperiment):
 
     def search(self, scheme: str, sigma: float, trained: Arrays) -> Arrays:
         """Search from all starts of a kind in one batch."""
-        number = list(SCHEMES).index(scheme)
-        starts = trained["theta_start"][number]
-        starts = starts.reshape(-1, starts.shape[-1])
-        # the same noise, scaled, for every σ: what differs between them is its size alone
-        (rng,) = generators(self.seed, (2, number), 1)
-        noisy = add_noise(starts, sigma, rng)
+        starts, noisy = noisy_starts(self, scheme, sigma, trained)
         return {"theta_start": noisy, **searched(self, starts, noisy)}
 
     def gather(self, records: Sequence[Record]) -> Results:
@@ -100,14 +94,26 @@ class SamplingBias(AutoencoderExperiment):
         return {"loss": arrays["loss"]} if "loss" in arrays else {}
 
 
-def searched(
-    experiment: AutoencoderExperiment, starts: Array, noisy: Array, **options: Any
-) -> Arrays:
+def noisy_starts(
+    experiment: AutoencoderExperiment, scheme: str, sigma: float, trained: Arrays
+) -> tuple[Array, Array]:
+    """Return the starts (runs, n) drawn in a way, and the same with noise of a size.
+
+    The noise of every σ is the same but for its size.
+    """
+    number = list(SCHEMES).index(scheme)
+    starts = trained["theta_start"][number]
+    starts = starts.reshape(-1, starts.shape[-1])
+    (rng,) = generators(experiment.seed, (2, number), 1)
+    return starts, add_noise(starts, sigma, rng)
+
+
+def searched(experiment: AutoencoderExperiment, starts: Array, noisy: Array) -> Arrays:
     """Run Newton-MR from ``noisy`` (runs, n) and say which critical points it found.
 
     ``power`` is the mean of θ² before the noise, for the signal-to-noise ratio.
     """
-    trace = experiment.newton_mr(noisy, **options)
+    trace = experiment.newton("newton_mr", noisy)
     return {
         **ends(*experiment.problem(), trace),
         "power": np.mean(starts**2, axis=-1),

@@ -17,6 +17,7 @@ from autocrit_lite.papers.frye_2019.linear_autoencoder import (
     LinearAutoencoder,
 )
 from autocrit_lite.papers.frye_2019.sampling_bias import SamplingBias
+from autocrit_lite.papers.frye_2019.solver_limit import SolverLimit
 from autocrit_lite.runner.results import Results
 from autocrit_lite.runner.store import Store
 
@@ -145,6 +146,43 @@ def test_the_runs_without_noise_are_those_of_figure_1(bias, results):
     np.testing.assert_array_equal(bias["end"][0, 0], results["end"][0])
 
 
+@pytest.fixture(scope="module")
+def limited(store):
+    experiment = SolverLimit.from_profile(
+        "paper", **SMALL, gnm_iterations=200, limits_compared=(3, 25), sigmas=(0.0, 0.3)
+    )
+    experiment.run(workers=1, store=store)
+    return experiment, experiment.load(store=store)
+
+
+def test_the_default_limit_gives_the_runs_and_the_claims_of_the_figures(
+    limited, experiment, results, bias
+):
+    study, by_limit = limited
+    labels = list(by_limit.coordinates["search"])
+    assert labels[0] == "newton_mr, height, 0"
+    same = by_limit.coordinates["maxit"].index(25)
+    for name in ("end", "row", "iterations", "cutoff_iteration"):
+        for method, label in zip(METHODS, (labels[0], *labels[-2:]), strict=True):
+            np.testing.assert_array_equal(
+                by_limit[name][same, labels.index(label)], results[name][METHODS.index(method)]
+            )
+    of_newton_mr = by_limit["row"][same, :4].reshape(bias["row"].shape)
+    np.testing.assert_array_equal(of_newton_mr, bias["row"])
+    found = study.claims_by_limit(by_limit)
+    assert list(found) == [3, 25]
+    for name, measured in experiment.claims(results).items():
+        if not name.startswith("f19-time"):  # of other runs of the same searches
+            assert found[25][name].value == measured.value
+    assert "f19-snr" in found[25]
+
+
+def test_another_limit_gives_other_runs_but_for_the_method_without_a_solver(limited):
+    _, by_limit = limited
+    assert np.all(np.any(by_limit["end"][0, :-1] != by_limit["end"][1, :-1], axis=-1))
+    np.testing.assert_array_equal(by_limit["end"][0, -1], by_limit["end"][1, -1])
+
+
 def test_entropy_claims_on_points_of_known_entropy(bias):
     # every eigenvector is kept equally often: 4 bits
     kept = np.zeros_like(bias["kept"])
@@ -199,6 +237,8 @@ def test_data_and_truth_depend_on_the_seed():
         (SamplingBias, {"schemes": ("depth",)}),
         (Coverage, {"sigmas": ()}),
         (Coverage, {"groups": 0}),
+        (SolverLimit, {"limits_compared": (25, 25)}),
+        (SolverLimit, {"limits_compared": (0,)}),
     ],
 )
 def test_bad_settings_are_refused_by_name(kind, settings):

@@ -47,3 +47,31 @@ def test_points_never_found_are_apart(ax):
     never, found = ax.collections[:2]
     assert never.get_offsets().tolist() == [[0.0, 1.0]]
     assert found.get_offsets().tolist() == [[0.2, 3.0], [0.1, 2.0]]  # the most on top
+
+
+def test_numbers_are_drawn_over_their_limits(ax):
+    intervals = np.array([[1.0, 3.0], [np.nan, np.nan]])
+    panels.number_by_limit(ax, [10, 128], np.array([2.0, 5.0]), intervals, 4.0)
+    line, paper = ax.lines
+    assert line.get_ydata().tolist() == [2.0, 5.0]
+    assert list(paper.get_ydata()) == [4.0, 4.0]
+    assert ax.collections[0].get_segments()[0][:, 1].tolist() == [1.0, 3.0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["10", "128"]
+
+
+def test_losses_are_drawn_as_their_distribution(ax):
+    losses = [np.array([1.0, 2.0]), np.array([3.0])]
+    panels.losses_by_limit(ax, np.array([1.0, 2.0, 3.0]), [10, 128], losses)
+    true, first, second = ax.lines[:3]
+    assert true.get_label() == "all true points"
+    at_two = np.asarray(first.get_ydata())[np.asarray(first.get_xdata()) == 2.0]
+    assert at_two.max() == 1.0
+    assert np.asarray(second.get_xdata())[1:].tolist() == [3.0]
+    assert not np.array_equal(first.get_color(), second.get_color())
+
+
+def test_shares_of_eigenvectors_have_a_row_for_each_limit(ax):
+    shares = np.array([[0.0, 0.5], [1.0, 0.25], [0.1, 0.2]])
+    panels.eigenvectors_by_limit(ax, [10, 25, 128], shares)
+    np.testing.assert_array_equal(ax.images[0].get_array(), shares)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["10", "25", "128"]
