@@ -107,14 +107,18 @@ def table_row(results: Results, row: int, printed: Printed) -> Measured:
         results["sources"][row, :, SOURCES.index(source)].min()
         for source in ("dead inputs", "softmax shift")
     )
+    if "zero" in printed and np.all(results["counts"][row, :, 0, SIGNS.index("zero")] == dead):
+        why += (
+            ". All that are zero to the last bit are of the images: the weights from pixels that "
+            f"are 0 in every image make {dead:g} rows of zeros, whatever the method, the start and "
+            "the end of training"
+        )
     mean, spread = printed.get("zero", (np.inf, 0.0))
     if mean + 2 * spread < dead + shifts:
         found = "corrected"
         why += (
-            f". No fewer than {dead + shifts:g} can be zero, and {dead:g} of them say nothing of "
-            "where training ended: the weights from pixels that are 0 in every image make as many "
-            f"rows of zeros at any weights. The other {shifts:g} are the shifts that softmax does "
-            "not see"
+            f". No fewer than {dead + shifts:g} can be zero: beside those rows softmax does not "
+            f"see {shifts:g} shifts of the last layer"
         )
     return Measured(
         means if len(means) > 1 else means[0],
