@@ -205,6 +205,7 @@ DEVICE = array_api_strict.Device("device1")
     [
         ((5, 3, 4, 2), "swish", "mse"),
         ((5, 3, 4, 2), "relu", "cross_entropy"),
+        ((5, 3, 4, 2), "relu", "softmax_mse"),
         ((4, 3, 5, 2, 3), "softplus", "mse"),
         ((4, 3, 4), "linear", "mse"),
         ((4, 3, 4), "tanh", "cross_entropy"),
