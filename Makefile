@@ -21,7 +21,7 @@ export CHROMIUM ?= /usr/bin/chromium
 .PHONY: help reproduce test test-portable test-oldest test-slow test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
 
 help:
-	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims table"
+	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims, also as OUT/claims.html"
 	@echo "make test          lint, types, contracts, pytest, nbval"
 	@echo "make test-portable the suite and the notebooks on every BLAS kernel that this processor can run"
 	@echo "make test-oldest   the same with the oldest dependencies that are allowed"

@@ -41,7 +41,7 @@ examples:
   autocrit-lite reproduce --profile quick --out build
   autocrit-lite reproduce quartic --profile quick -p recompute True
   autocrit-lite claims --format markdown
-  autocrit-lite verify quartic --sample 2
+  autocrit-lite verify quartic
   autocrit-lite archive quartic
   autocrit-lite data fetch mnist
 
@@ -169,13 +169,14 @@ def build_parser() -> Parser:
     sub.add_argument("--out", type=_path, default=Path("build"), help="default: build/")
 
     sub = verb("claims", claims_command, "every number that the papers print beside ours")
-    sub.add_argument("--format", choices=claims.FORMATS, default="table")
-    text = "write the table of the archived results into this Markdown file, between its marks"
+    sub.add_argument("--format", choices=(*claims.FORMATS, "html"), default="table")
+    text = "write what the archived results say into this Markdown file, between its marks"
     sub.add_argument("--update", type=_path, metavar="FILE", help=text)
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
-    sub.add_argument("--sample", type=_positive, default=1, metavar="K", help="tasks of each")
+    text = "tasks of each at most; default: as many as it takes to claim that it is reproduced"
+    sub.add_argument("--sample", type=_positive, metavar="K", help=text)
     sub.add_argument("--seed", type=_positive, help="of the choice; default: another every time")
     sub.add_argument("--workers", type=_positive, help="processes; default: one for each core")
 
@@ -282,6 +283,7 @@ def run_command(parsed: argparse.Namespace) -> int:
 
 def reproduce_command(parsed: argparse.Namespace) -> int:
     """Execute notebooks, print what became of them and the claims."""
+    from .papers.page import page
     from .runner.notebooks import reproduce
 
     try:
@@ -295,11 +297,11 @@ def reproduce_command(parsed: argparse.Namespace) -> int:
         for e in executions
     ]
     print(claims.text_table(["notebook", "status", "time", "executed copy"], rows), end="\n\n")
-    ledger, file = claims.claims(), parsed.out / "claims.md"
-    file.write_text(claims.render(ledger, "markdown") + "\n", encoding="utf-8")
-    print(f'The papers\' numbers beside ours, also in {file}. Those of the scale "paper" are the')
+    ledger, file = claims.claims(), parsed.out / "claims.html"
+    file.write_text(page(ledger), encoding="utf-8")
+    print(f'The papers\' numbers beside ours are in {file}. Those of the scale "paper" are the')
     print("archive's; what the notebooks have just computed is in the copies' last cells.\n")
-    print(claims.render(ledger))
+    print(claims.render(ledger), claims.scorecard(ledger), sep="\n\n")
     failed = [
         f"notebook {e.name} failed{': ' * bool(e.why)}{e.why}: see {e.output}"
         for e in executions
@@ -317,7 +319,12 @@ def claims_command(parsed: argparse.Namespace) -> int:
             raise BadArgumentsError(error) from None
         return DONE
     ledger = claims.claims()
-    print(claims.render(ledger, parsed.format))
+    if parsed.format == "html":
+        from .papers.page import page  # here, since Matplotlib slows every start
+
+        print(page(ledger), end="")
+    else:
+        print(claims.render(ledger, parsed.format))
     silent = [f"claim {c.id} has no measurement and no reason" for c in ledger if not c.why]
     return _complain("\n".join(silent), FAILED) if silent else DONE
 
@@ -335,8 +342,8 @@ def verify_command(parsed: argparse.Namespace) -> int:
     for kind in kinds:
         rng = np.random.default_rng(seed)
         found = verify(kind, folder, parsed.sample, rng, parsed.workers)
-        print(f"{kind.name}: {'differs' if found else 'reproduced'}")
-        problems += found
+        print("\n  ".join([f"{kind.name}: {found.verdict}", *found.told]))
+        problems += [f"{kind.name}: {line}" for line in found.problems or found.missing]
     return _complain("\n".join(problems), FAILED) if problems else DONE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .arrays import Array
 
@@ -22,6 +23,9 @@ STALLED = "#CC79A7"
 NEITHER = "#000000"
 TRUE = "#999999"
 FOUND = "#009E73"
+
+FARTHEST = 300.0
+"""Differences beyond this many accepted ones are drawn here by ``comparisons``."""
 
 LINE_WIDTH = 0.6
 """Of one run among a hundred, in points."""
@@ -202,3 +206,48 @@ def legend(ax: Axes, entries: dict[str, str], **options: Any) -> None:
     """Add a legend of coloured dots, ``{text: color}``, and of nothing else."""
     dots = [ax.scatter([], [], color=color, s=14, label=text) for text, color in entries.items()]
     ax.legend(handles=dots, **options)
+
+
+def comparisons(
+    ax: Axes,
+    scaled: Array,
+    names: Sequence[str],
+    numbers: Sequence[str],
+    kinds: Sequence[str],
+    marks: Mapping[str, tuple[str, str]],
+) -> None:
+    """Draw measured numbers beside printed ones, a row for each.
+
+    Parameters
+    ----------
+    ax : Axes
+    scaled : array (rows, 5)
+        Value, its interval, and what is accepted: differences from the printed number, in units of
+        the largest that is accepted.
+    names, numbers, kinds : sequence of str
+        Of each row: what is on its left, on its right, and its verdict.
+    marks : dict
+        Verdict to colour and marker.
+    """
+    beside = ax.get_yaxis_transform()
+    for y, (value, low, high, least, most) in enumerate(scaled):
+        color, marker = marks[kinds[y]]
+        ax.plot([least, most], [y, y], color="0.85", lw=7, solid_capstyle="butt", zorder=1)
+        ax.plot([low, high], [y, y], color=color, lw=1.2, zorder=2)
+        ax.plot(value, y, color=color, marker=marker, ms=5, ls="none", zorder=3)
+        ax.text(1.01, y, numbers[y], transform=beside, va="center", fontsize=7)
+    ax.axvline(0.0, color="black", lw=0.8, zorder=0)
+    ax.text(1.01, -1.2, "printed → measured", transform=beside, fontsize=7)
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_xscale("symlog", linthresh=1.0)
+    ticks = [-100.0, -10.0, -1.0, 0.0, 1.0, 10.0, 100.0]
+    ax.set_xticks(ticks, ["−100", "−10", "−1", "printed", "1", "10", "100"])
+    ax.set(xlim=(-1.2 * FARTHEST, 1.2 * FARTHEST), ylim=(len(names) - 0.4, -0.6))
+    ax.set_xlabel("measured − printed, in units of the largest difference that is accepted")
+    ax.tick_params(top=True, labeltop=True)
+    handles = [
+        Line2D([], [], color=color, marker=marker, ls="none", label=kind)
+        for kind, (color, marker) in marks.items()
+        if kind in kinds
+    ]
+    ax.figure.legend(handles=handles, loc="outside upper center", ncols=len(marks))

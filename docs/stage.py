@@ -1,8 +1,8 @@
 """Lay out the sources of the book in a folder: pages, notebooks, figures, and what is generated.
 
 The notebooks are shown as they are committed, never executed. Each figure gets its alt text from
-``figures.toml``. Two pages are written by the package itself: what the command takes, and the
-settings of the experiments with their sources.
+``figures.toml``. Three pages are written by the package itself: the claims, what the command takes,
+and the settings of the experiments with their sources.
 """
 
 from __future__ import annotations
@@ -115,6 +115,14 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
+def claims_page() -> str:
+    """Return the page on the claims, measured on the archive: to sort and filter, and drawn."""
+    from autocrit_lite.papers import claims, page
+
+    text = (DOCS / "claims.md").read_text(encoding="utf-8")
+    return text.replace("CLAIMS", f"```{{raw}} html\n{page.fragment(claims.archived())}```")
+
+
 def start_page() -> str:
     """Return the start page: the README, and the notebooks' numbers and titles for the sidebar."""
     entries = []
@@ -137,7 +145,12 @@ def stage(folder: Path) -> None:
     (folder / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         (folder / "notebooks" / path.name).write_text(with_alt_texts(path), encoding="utf-8")
-    pages = {"index": start_page(), "command": command_page(), "experiments": experiments_page()}
+    pages = {
+        "index": start_page(),
+        "claims": claims_page(),
+        "command": command_page(),
+        "experiments": experiments_page(),
+    }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
     mathjax = Path(

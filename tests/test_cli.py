@@ -82,7 +82,7 @@ BAD = [
     (*SETTING, "kind", "round"),
     (*SETTING, "exact", "yes"),
     (*SETTING, "limit", "0"),
-    ("claims", "--format", "html"),
+    ("claims", "--format", "pdf"),
     ("verify", "synthetic", "--sample", "0"),
     ("verify", "nothing"),
     ("archive",),
@@ -176,8 +176,14 @@ def test_results_are_archived_and_verified(autocrit, checkout, tmp_path, monkeyp
     assert autocrit(*run)[1] == "synthetic (paper): 9 tasks, 0 of them computed now\n"
     verify = ("verify", "--sample", "3", "--workers", "1")
     status, output, errors = autocrit(*verify)
-    assert (status, output) == (0, "synthetic: reproduced\n")
+    assert status == 0
+    assert output.splitlines()[0] == "synthetic: reproduced"
+    assert "3 tasks made here" in output
     assert errors[0].startswith("chosen with --seed ")
+    status, output, errors = autocrit("verify", "--sample", "1", "--workers", "1")
+    assert status == 1
+    assert output.startswith("synthetic: no difference found, too little for a claim: ")
+    assert "tasks of 1 kinds, where there are 2" in errors[-1]
     monkeypatch.setattr(Synthetic, "schema_version", 2)
     status, output, errors = autocrit(*verify, "--seed", "5")
     assert (status, output) == (1, "synthetic: differs\n")
@@ -185,7 +191,7 @@ def test_results_are_archived_and_verified(autocrit, checkout, tmp_path, monkeyp
     assert "9 archived results belong to no task" in errors[-2]
 
 
-def test_claims_come_in_three_formats(autocrit):
+def test_claims_come_in_four_formats(autocrit):
     status, output, _ = autocrit("claims", "--format", "json")
     assert status == 0
     names = {"id", "source", "printed", "measured", "interval", "scale", "verdict", "why"}
@@ -193,6 +199,8 @@ def test_claims_come_in_three_formats(autocrit):
     count = len(json.loads(output))
     assert len(autocrit("claims")[1].splitlines()) == count + 1
     assert len(autocrit("claims", "--format", "markdown")[1].splitlines()) == count + 2
+    html = autocrit("claims", "--format", "html")[1]
+    assert html.count("<tr id=") == count
 
 
 def test_a_claim_without_measurement_and_reason_is_a_failure(autocrit, monkeypatch):

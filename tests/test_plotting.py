@@ -49,6 +49,22 @@ def test_step_length_leaves_out_steps_that_were_not_taken(ax):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, 0.5, np.nan])
 
 
+def test_comparisons_draw_a_row_for_each_with_what_is_accepted():
+    scaled = np.array([[0.5, 0.2, 0.9, -1.0, 1.0], [4.0, 3.0, 5.0, 1.0, plotting.FARTHEST]])
+    marks = {"same": ("green", "o"), "other": ("red", "D"), "unused": ("blue", "s")}
+    with plotting.style():
+        figure, ax = plt.subplots()
+        plotting.comparisons(ax, scaled, ["a", "b"], ["1 → 2", "3 → 4"], ["same", "other"], marks)
+    drawn = [line.get_xdata().tolist() for line in ax.lines[:6]]
+    assert drawn == [[-1.0, 1.0], [0.2, 0.9], [0.5], [1.0, plotting.FARTHEST], [3.0, 5.0], [4.0]]
+    assert [line.get_color() for line in ax.lines[2:6:3]] == ["green", "red"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert [text.get_text() for text in ax.texts[:2]] == ["1 → 2", "3 → 4"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["same", "other"]
+    plt.close(figure)
+
+
 def test_save_writes_png_and_pdf_and_the_same_bytes_each_time(tmp_path):
     written = []
     for folder in ("a", "b"):

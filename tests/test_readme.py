@@ -91,7 +91,21 @@ def test_it_cites_what_the_citation_file_does():
         assert names == [author["family-names"] for author in work["authors"]]
 
 
-def test_the_claims_table_is_what_the_archive_says(tmp_path):
+@pytest.fixture(scope="module")
+def ledger():
+    """The claims on the archive, which take their time."""
+    return claims.archived()
+
+
+def test_every_claim_on_the_archive_has_its_reason_and_what_would_have_been_seen(ledger):
+    silent = {c.id: (c.why, c.power) for c in ledger if not c.why}
+    assert not silent
+    measured = [c for c in ledger if c.verdict != claims.NOT_YET]
+    assert [c.id for c in measured if not c.power] == []
+
+
+def test_the_counts_of_verdicts_are_what_the_archive_says(tmp_path, monkeypatch, ledger):
+    monkeypatch.setattr(claims, "archived", lambda: ledger)
     copy = tmp_path / "README.md"
     copy.write_text(README, encoding="utf-8")
     claims.update(copy)

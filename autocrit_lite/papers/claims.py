@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..checks import one_of
 from ..runner import archive, paths
 from ..runner.experiment import Experiment, MissingResultsError
-from ..runner.results import Measured
+from ..runner.results import VERDICTS, Measured
 from ..runner.store import Store
+from ..statistics import LEVEL, Comparison
 from .registry import REGISTRY
+from .statements import Statements
 
 NOT_YET = "not measured yet"
 """The verdict on a claim without a measurement."""
 
-WINGS = ("frye_2019", "frye_2021", "sankar_2018", "cooper_2020")
+WINGS = {
+    "frye_2019": "Frye et al. 2019",
+    "frye_2021": "Frye et al. 2021",
+    "sankar_2018": "Sankar & Balasubramanian 2018",
+    "cooper_2020": "Cooper 2020",
+}
+"""The papers, by their folders."""
 
 FORMATS = ("table", "markdown", "json")
 
@@ -45,9 +53,15 @@ class Claim:
     scale : {"paper", "quick"} or None
         The profile of the results that it was measured on.
     verdict : str
-        "reproduced", "differs", "corrected", "not possible here", or "not measured yet".
+        One of ``VERDICTS``, or "not measured yet".
     why : str
         The reason of the verdict; empty is an error of ours.
+    power : str
+        What would have been seen.
+    comparisons : dict
+        Name to comparison, one for each number that a rule compares.
+    changes : (bool, bool)
+        Whether the verdict would be another with half, and with twice our sample.
     """
 
     id: str
@@ -59,6 +73,14 @@ class Claim:
     scale: str | None = None
     verdict: str = NOT_YET
     why: str = ""
+    power: str = ""
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    changes: tuple[bool, ...] = (False, False)
+
+    @property
+    def paper(self) -> str:
+        """The paper that states it."""
+        return next(paper for paper in WINGS.values() if self.source.startswith(paper))
 
 
 def stored_claims(
@@ -75,11 +97,9 @@ def stored_claims(
     return None
 
 
-def printed() -> dict[str, dict[str, str]]:
+def printed() -> dict[str, dict[str, Any]]:
     """Return what the papers print, by the ids of the wings' ``claims.toml``."""
-    tables = [files(__package__).joinpath(wing, "claims.toml") for wing in WINGS]
-    found = [tomllib.loads(table.read_text("utf-8")) for table in tables]
-    return {id: entry for table in found for id, entry in table.items()}
+    return {id: entry for wing in WINGS for id, entry in Statements(wing).printed.items()}
 
 
 def claims(store: Store | None = None) -> list[Claim]:
@@ -94,10 +114,16 @@ def claims(store: Store | None = None) -> list[Claim]:
     return [_claim(id, entry, found.get(entry["experiment"])) for id, entry in printed().items()]
 
 
-def update(path: Path) -> None:
-    """Write what the shipped archive says into a Markdown file: the claims, and its times.
+def archived() -> list[Claim]:
+    """Return every claim, measured on the archive that the checkout ships."""
+    folder = paths.checkout() / "data" / "archive"
+    return claims(Store(folder / "nothing", folder))
 
-    Each table goes between lines like ``<!-- claims… -->`` and ``<!-- end of claims -->``; the
+
+def update(path: Path) -> None:
+    """Write what the shipped archive says into a Markdown file: counts of verdicts, and its times.
+
+    Each goes between lines like ``<!-- claims… -->`` and ``<!-- end of claims -->``; the
     other's name is "times".
 
     Raises
@@ -115,7 +141,7 @@ def update(path: Path) -> None:
             raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
     folder = paths.checkout() / "data" / "archive"
     tables = {
-        "claims": render(claims(Store(folder / "nothing", folder)), "markdown"),
+        "claims": scorecard(archived()),
         "times": times_table(folder),
     }
     for name, place in places.items():
@@ -135,20 +161,58 @@ def times_table(folder: Path) -> str:
     return markdown_table(["experiment", "tasks", "minutes of one core"], rows)
 
 
-def _claim(id: str, entry: dict[str, str], found: tuple[str, dict[str, Measured]] | None) -> Claim:
+def _claim(id: str, entry: dict[str, Any], found: tuple[str, dict[str, Measured]] | None) -> Claim:
     """Join what the paper prints with what was measured."""
     claim = Claim(id, entry["source"], entry["statement"], entry["printed"])
     if "verdict" in entry:  # settled without an experiment
-        return replace(claim, verdict=entry["verdict"], why=entry["why"])
+        settled = {name: entry[name] for name in ("verdict", "why", "power")}
+        return replace(claim, **settled)
     if found is None:
         return replace(claim, why=f"no stored result of {entry['experiment']} yet")
     scale, own = found
     if id not in own:
         return claim
-    m = own[id]
-    return replace(
-        claim, measured=m.value, interval=m.interval, scale=scale, verdict=m.verdict, why=m.why
-    )
+    measured = {item.name: getattr(own[id], item.name) for item in fields(Measured)}
+    return replace(claim, measured=measured.pop("value"), scale=scale, **measured)
+
+
+def counts(ledger: Sequence[Claim]) -> dict[str, dict[str, int]]:
+    """Return how many claims of each paper have each verdict, by the papers and the verdicts."""
+    found = {paper: dict.fromkeys((*VERDICTS, NOT_YET), 0) for paper in WINGS.values()}
+    for claim in ledger:
+        found[claim.paper][claim.verdict] += 1
+    return found
+
+
+def scorecard(ledger: Sequence[Claim]) -> str:
+    """Return a line for each paper with its counts by verdict, as a Markdown list."""
+    lines = []
+    for paper, found in counts(ledger).items():
+        each = ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
+        lines.append(f"- {paper}: {sum(found.values())} claims, {each}")
+    return "\n".join(lines)
+
+
+def stability(ledger: Sequence[Claim]) -> dict[str, Any]:
+    """Return what is to be said of so many verdicts together, by name.
+
+    ``half`` and ``double`` name the claims whose verdict would be another with half, and with
+    twice our sample. These are not drawn: the value is kept, and its standard error scaled as 1/√n.
+    ``tests`` counts the comparisons that call two samples of one law different with probability
+    ``LEVEL`` at most, ``expected`` how often that is expected if no number differs.
+    """
+    tested = [c for c in ledger if c.comparisons and c.verdict in ("reproduced", "differs")]
+    rules = [test.rule for claim in tested for test in claim.comparisons.values()]
+    tests = sum(rule in ("shares", "means", "resampled") for rule in rules)
+    half, double = ([claim.id for claim in tested if claim.changes[k]] for k in range(2))
+    return {
+        "claims": len(ledger),
+        "tested": len(tested),
+        "half": half,
+        "double": double,
+        "tests": tests,
+        "expected": LEVEL * tests,
+    }
 
 
 def render(ledger: Sequence[Claim], style: str = "table") -> str:
@@ -161,7 +225,8 @@ def render(ledger: Sequence[Claim], style: str = "table") -> str:
     """
     one_of("format", style, FORMATS)
     if style == "json":
-        return json.dumps([asdict(claim) for claim in ledger], indent=1, ensure_ascii=False)
+        listed = [_plain(asdict(claim)) for claim in ledger]
+        return json.dumps(listed, indent=1, ensure_ascii=False, allow_nan=False)
     names = [
         "id",
         "source",
@@ -172,20 +237,33 @@ def render(ledger: Sequence[Claim], style: str = "table") -> str:
         "scale",
         "verdict",
         "why",
+        "power",
     ]
-    if style == "table":
-        names.remove("source")
-    rows = [[_text(getattr(claim, name)) for name in names] for claim in ledger]
+    if style == "table":  # as wide as a terminal may be
+        names = [name for name in names if name not in ("source", "why", "power")]
+    rows = [[as_text(getattr(claim, name)) for name in names] for claim in ledger]
     return (text_table if style == "table" else markdown_table)(names, rows)
 
 
-def _text(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: without NumPy's types, and null for what is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(part) for part in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def as_text(value: Any) -> str:
+    """Return a measured value, an interval or None as a table shows it."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (tuple, list)):
-        return ", ".join(_text(part) for part in value)
+        return ", ".join(as_text(part) for part in value)
     return str(value)
 
 

@@ -122,6 +122,11 @@ class Experiment:
     quick: ClassVar[dict[str, Any]] = {}
     """The settings that differ in the profile "quick", about a minute on two cores."""
 
+    apart: ClassVar[tuple[str, ...]] = ()
+    """Names in a task's configuration: ``distributions`` are compared for each of their words."""
+    of_machine: ClassVar[tuple[str, ...]] = ()
+    """Arrays of times and memory, which repeat nowhere."""
+
     profile: str = setting("paper", "the scale", choices=PROFILES)
 
     def __post_init__(self) -> None:
@@ -215,12 +220,15 @@ class Experiment:
 
     @staticmethod
     def binding(arrays: dict[str, Array]) -> dict[str, Array]:
-        """Return what any machine must reproduce to 1e-6; here everything."""
+        """Return what any machine must reproduce to a tolerance (``verify``); here everything."""
         return arrays
 
     @staticmethod
     def distributions(arrays: dict[str, Array]) -> dict[str, Array]:
-        """Return samples (runs,) that rounding may change one by one but not in distribution."""
+        """Return samples (runs,) that rounding may change one by one but not in distribution.
+
+        No number that falls to the level of rounding: where that is hangs on the machine.
+        """
         return {}
 
     def tasks(self) -> list[Task]:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from ..arrays import Array
 from ..checks import one_of
+from ..statistics import Comparison
 
-VERDICTS = ("reproduced", "differs", "corrected", "not possible here")
+VERDICTS = ("reproduced", "differs", "corrected", "false", "not possible here")
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,29 @@ class Measured:
     ----------
     value : number, str or list
         In JSON types.
-    verdict : {"reproduced", "differs", "corrected", "not possible here"}
-        By a rule fixed before measuring: "reproduced" only where the intervals overlap, the
-        paper's own binomial or trial error included.
+    verdict : str
+        "reproduced" or "differs" by a rule of ``autocrit_lite.statistics``, fixed before
+        measuring; "corrected" where the paper's statement cannot hold and what does is measured;
+        "false" where it does not hold as printed; "not possible here".
     why : str
         What was measured, and the reason of any difference.
     interval : (float, float), optional
         Of the value.
+    power : str, optional
+        The smallest difference that would have been seen, or what would refute the statement.
+    comparisons : dict, optional
+        Name to comparison, one for each number that the rules compare.
+    changes : (bool, bool), optional
+        Whether the verdict would be another with half, and with twice our sample.
     """
 
     value: Any
     verdict: str
     why: str
     interval: tuple[float, float] | None = None
+    power: str = ""
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    changes: tuple[bool, ...] = (False, False)
 
     def __post_init__(self) -> None:
         one_of("verdict", self.verdict, VERDICTS)

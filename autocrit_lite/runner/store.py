@@ -137,6 +137,7 @@ def provenance() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cpus": joblib.cpu_count(),
         "blas": sorted(blas),
+        "simd": np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", []),
     }
     return {"versions": versions, "commit": _commit(), "machine": machine}
 

@@ -50,16 +50,12 @@ def difference(a, b):
     return float(np.max(np.abs(a - b), initial=0.0, where=finite) / scale)
 
 
-def without_times(arrays):
-    """Return the arrays but for what a machine's speed and memory decide."""
-    return {n: x for n, x in arrays.items() if "seconds" not in n and n != "peak_memory"}
-
-
 def compared(kind, reference, other):
     """Return the share of identical arrays, and the differences of the binding and of all."""
     identical, binding, every = [], [0.0], []
     for task in kind.from_profile("quick").tasks():
-        a, b = (without_times(store.read(task).arrays) for store in (reference, other))
+        both = (store.read(task).arrays.items() for store in (reference, other))
+        a, b = ({n: x for n, x in arrays if n not in kind.of_machine} for arrays in both)
         identical += [np.array_equal(a[name], b[name], equal_nan=True) for name in a]
         every += [difference(a[name], b[name]) for name in a]
         bound, again = kind.binding(a), kind.binding(b)

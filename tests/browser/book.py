@@ -6,7 +6,13 @@ from .conftest import ROOT
 
 BOOK = ROOT / "build" / "book" / "html"
 PAGES = sorted(path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
-SHOWN = ("index.html", "api/finders.html", "experiments.html", "notebooks/01_quartic.html")
+SHOWN = (
+    "index.html",
+    "claims.html",
+    "api/finders.html",
+    "experiments.html",
+    "notebooks/01_quartic.html",
+)
 """Of these pages a picture is kept."""
 
 
@@ -58,6 +64,34 @@ def test_the_search_finds_a_finder(page):
     page.goto((BOOK / "search.html").as_uri() + "?q=newton_mr")
     page.locator("#search-results a").first.wait_for()
     assert page.troubles == []
+
+
+def test_the_claims_are_filtered_and_sorted(page):
+    page.goto((BOOK / "claims.html").as_uri())
+    rows = page.locator(".claims .rows tbody tr:visible")
+    whole = rows.count()
+    page.locator(".claims select[name=verdict]").select_option("corrected")
+    corrected = rows.count()
+    assert 0 < corrected < whole
+    page.locator(".claims select[name=paper]").select_option("Cooper 2020")
+    assert 0 < rows.count() < corrected
+    page.locator(".claims input").fill("no claim says this")
+    assert rows.count() == 0
+    page.reload()
+    page.locator(".claims .rows thead button").first.click()
+    names = rows.locator("code").all_inner_texts()
+    assert len(names) == whole
+    assert names[0].startswith("c20")
+    assert names[-1].startswith("s18")
+    assert page.troubles == []
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_claims_are_as_wide_as_the_window(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((BOOK / "claims.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('.claims .rows').scrollWidth") <= width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,14 +11,15 @@ from tests.synthetic import Synthetic
 IDS = """
 f19-count f19-train f19-iter-mr f19-iter-tr f19-mwu f19-time-tr f19-time-gnm f19-gnm-fail
 f19-gnm-epochs f19-floor f19-zero f19-no-spurious f19-cutoff f19-identify f19-entropy
-f19-entropy-noise f19-snr f19-entropy-iter f19-entropy-iter-noise f19-bias f21-linear
+f19-entropy-noise f19-entropy-t f19-snr f19-entropy-iter f19-entropy-iter-noise
+f19-entropy-iter-t f19-entropy-iter-noise-t f19-bias f21-linear
 f21-nonlinear f21-quartic-value f21-quartic-basin f21-ae-half f21-ae-09 f21-ae-099 f21-ae-norm
 f21-ae-blue f21-ae-bulk f21-ae-last f21-ae-convex f21-ae-mean f21-cls-09 f21-cls-end f21-cls-acc
-f21-logreg f21-mem-n f21-mem-train f21-mem-end f21-mem-flat f21-mem-min s18-t1-momentum
+f21-logreg f21-mem-n f21-mem-train f21-mem-end f21-mem-most f21-mem-flat f21-mem-min s18-t1-momentum
 s18-t1-adam s18-t1-adagrad s18-t3-momentum s18-t3-adam s18-t3-adagrad s18-t5 s18-sfn s18-t7-he
 s18-t7-normal s18-t7-xavier s18-t7-orthogonal s18-t8-2 s18-t8-3 s18-t9-50 s18-t9-100 s18-t9-250
-s18-f2 s18-f3 s18-c10 c20-star c20-core c20-dim-s c20-dim-c c20-dim-m c20-flat c20-growth
-c20-cubic
+s18-f2 s18-f3 s18-c10 c20-star c20-core c20-dim-s c20-dim-c c20-dim-m c20-flat c20-flat-zeros
+c20-growth c20-cubic
 """
 
 

@@ -17,7 +17,6 @@ from autocrit_lite.runner import archive
 from autocrit_lite.runner.experiment import FailedTasksError, MissingResultsError
 from autocrit_lite.runner.results import Results
 from autocrit_lite.runner.store import Store
-from autocrit_lite.runner.verify import verify
 from tests.runner.test_parallel import cluster
 from tests.synthetic import Synthetic
 
@@ -273,76 +272,6 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path, log, kills, runs):
     assert np.array_equal(experiment.load(store=store)["x"], expected["x"])
 
 
-# --- the archive against the code ---
-
-
-@pytest.fixture
-def archived(store):
-    experiment = Synthetic.from_profile("paper")
-    experiment.run(workers=1, store=store)
-    pack(experiment, store)
-    return store
-
-
-def check(store, kind=Synthetic, sample=20):
-    return verify(kind, store.archive, sample, np.random.default_rng(0), workers=1)
-
-
-def test_an_archive_that_the_code_reproduces_has_no_problems(archived):
-    assert check(archived) == []
-
-
-def test_an_archive_that_the_code_does_not_reproduce_is_found(archived):
-    class Changed(Synthetic):
-        def solve(self, run, read):
-            arrays = super().solve(run, read)
-            return {**arrays, "x": arrays["x"] * (1.0 + 1e-5 * (run == 2))}
-
-    [problem] = check(archived, Changed)
-    assert "x differs by up to" in problem
-    assert Synthetic.from_profile("paper").stages()[1][2].key[:12] in problem
-
-
-def test_what_parts_by_rounding_is_compared_as_a_distribution(store):
-    experiment = Synthetic.from_profile("paper", runs=60)
-
-    class Sixty(Synthetic):
-        @classmethod
-        def from_profile(cls, profile):
-            return super().from_profile(profile, runs=60)
-
-    class Shuffled(Sixty):
-        def solve(self, run, read):
-            arrays = super().solve(run, read)
-            return {**arrays, "end": (arrays["end"] + 1) % 3}
-
-    class Otherwise(Sixty):
-        def solve(self, run, read):
-            return {**super().solve(run, read), "end": np.array(2)}
-
-    experiment.run(workers=1, store=store)
-    pack(experiment, store)
-    assert check(store, Shuffled, sample=61) == []
-    [problem] = check(store, Otherwise, sample=61)
-    assert "end is distributed otherwise" in problem
-
-
-def test_an_archive_of_other_tasks_is_found(archived):
-    class More(Synthetic):
-        @classmethod
-        def from_profile(cls, profile):
-            return super().from_profile(profile, runs=9)
-
-    class Next(Synthetic):
-        schema_version = 2
-
-    assert check(archived, More) == ["synthetic: 1 tasks have no archived result"]
-    assert check(archived, Next) == [
-        "synthetic: 9 archived results belong to no task",
-        "synthetic: 9 tasks have no archived result",
-    ]
-
-
 # --- results ---
 
 
@@ -410,7 +339,9 @@ def test_the_claims_of_figure_2(runs):
     lowest = optimize.minimize_scalar(
         lambda x: (x**3 - 6.0 * x + 9.0) ** 2, bounds=(1.0, 2.0), method="bounded"
     ).fun
-    assert claims["f21-quartic-value"].value == pytest.approx(lowest, rel=0.01)
+    least, _ = claims["f21-quartic-value"].interval
+    assert least == pytest.approx(lowest, rel=0.01)
+    assert least <= claims["f21-quartic-value"].value
     assert claims["f21-quartic-value"].verdict == "reproduced"
     assert 0 <= claims["f21-quartic-basin"].value <= 15
 

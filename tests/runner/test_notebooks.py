@@ -65,7 +65,7 @@ def test_notebooks_are_executed_and_failures_reported(checkout, tmp_path, capfd)
     assert "f21-quartic-value" in output
     assert "half way" in errors
     assert "IPKernelApp" not in errors
-    assert "f21-quartic-value" in (out / "claims.md").read_text(encoding="utf-8")
+    assert "f21-quartic-value" in (out / "claims.html").read_text(encoding="utf-8")
     assert "01_synthetic.ipynb: OK" in errors
     assert errors.splitlines()[-1].startswith("autocrit-lite: error: notebook broken failed: see ")
     assert errors.count("autocrit-lite: error:") == 1

@@ -161,10 +161,12 @@ class CriticalLocus(LocusSettings):
     def distributions(arrays: Arrays) -> Arrays:
         """Return the steps that runs took to leave, and where searches and training ended."""
         if "steps" in arrays:
-            return {"steps": np.nan_to_num(arrays["steps"], nan=1e9).ravel()}
-        if "walk_loss_change" in arrays:
-            return {"loss": arrays["loss"]}
-        return {name: arrays[name] for name in ("trained_loss",) if name in arrays}
+            return {"steps": arrays["steps"].ravel()}
+        for name in ("trained_loss", "walk_loss_change"):  # those that have it have a loss
+            if name in arrays:
+                loss = arrays["loss" if name == "walk_loss_change" else name]
+                return {"loss": np.log10(np.maximum(loss, 1e-12))}  # below that is rounding
+        return {}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the tables, one for each part: its name is their dimension and their prefix."""

@@ -11,7 +11,11 @@ from ...ground_truth.flat_subspace import guaranteed_zeros
 from ...networks.mlp import MLP
 from ...runner.experiment import Arrays
 from ...runner.results import Measured, Results
+from ...statistics import never
+from ..statements import Statements
 from .locus_points import CONVERGED, CRITICAL, UNCLEAR
+
+measured = Statements("cooper_2020").measured
 
 
 def counted(results: Results) -> Arrays:
@@ -64,40 +68,50 @@ def claims(results: Results) -> dict[str, Measured]:
     dimensions = table(results, "dimension")
     breaking = results["dimension_breaking"]
     return {
-        "c20-star": star(points),
-        "c20-core": core(points[points["count"] > 1]),
-        "c20-dim-s": dimension(dimensions, breaking, 1),
-        "c20-dim-c": dimension(dimensions, breaking, 2),
-        "c20-dim-m": global_minima(minima),
-        "c20-flat": flat(table(results, "found"), dimensions),
-        "c20-growth": growth(dimensions, minima),
-        "c20-cubic": cubic(results),
+        **star(points),
+        **core(points[points["count"] > 1]),
+        **dimension("c20-dim-s", dimensions, breaking, 1),
+        **dimension("c20-dim-c", dimensions, breaking, 2),
+        **global_minima(minima),
+        **flat(table(results, "found"), dimensions),
+        **growth(dimensions, minima),
+        **cubic(results),
     }
 
 
-def star(points: pd.DataFrame) -> Measured:
+def corrected(holds: bool | np.bool_, printed: bool | np.bool_) -> str | None:
+    """Return "corrected" if what we say holds and what is printed does not; else None."""
+    return "corrected" if holds and not printed else None
+
+
+def star(points: pd.DataFrame) -> dict[str, Measured]:
     """Theorem 3.1: every point is critical, with the mean of the targets for b_ℓ."""
     critical = points.gradient_norm < CRITICAL
     printed = points.printed_gradient_norm < CRITICAL
-    return Measured(
+    return measured(
+        "c20-star",
         f"{critical.sum()} of {len(points)} points",
-        "corrected" if critical.all() and not printed.all() else "differs",
-        f"with b_ℓ the mean of the targets ‖∇L‖ is at most {points.gradient_norm.max():.0e}; with "
-        f"the printed sum it is 2(N − 1)‖Σy‖, and {printed.sum()} points are critical",
+        never(int(np.sum(~printed)), len(points)),
+        verdict=corrected(critical.all(), printed.all()),
+        largest=points.gradient_norm.max(),
+        printed=printed.sum(),
     )
 
 
-def core(points: pd.DataFrame) -> Measured:
+def core(points: pd.DataFrame) -> dict[str, Measured]:
     """Theorem 3.2: m_ℓ positive eigenvalues, each 2N for the summed loss, and else zeros."""
     wrong = (points.positive != points.outputs) | (points.negative != 0)
     printed = (points.positive != 1) | (points.negative != 0)
     with_sum = (points.printed_positive != 1) | (points.printed_negative != 0)
-    return Measured(
-        "m_ℓ, 0, n − m_ℓ",
-        "corrected" if not wrong.any() and printed.any() else "differs",
-        f"{wrong.sum()} of {len(points)} points have other counts; 1, 0, n − 1 fails at "
-        f"{printed.sum()}, all with m_ℓ > 1, and at {with_sum.sum()} with the printed b_ℓ; the "
-        f"positive ones are 2N to {points.from_two_n.max():.0e}",
+    return measured(
+        "c20-core",
+        f"m_ℓ, 0, n − m_ℓ at {np.sum(~wrong)} of {len(points)} points",
+        never(int(printed.sum()), len(points)),
+        verdict=corrected(not wrong.any(), not printed.any()),
+        fails=printed.sum(),
+        several=np.sum(points.outputs[printed] > 1),
+        with_sum=with_sum.sum(),
+        off=points.from_two_n.max(),
     )
 
 
@@ -124,7 +138,9 @@ def largest(dimensions: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def dimension(dimensions: pd.DataFrame, breaking: Array, count: int) -> Measured:
+def dimension(
+    id: str, dimensions: pd.DataFrame, breaking: Array, count: int
+) -> dict[str, Measured]:
     """§3.1.1 and Proposition 6.1: the dimensions of the star (1) and core (2) loci."""
     chosen = (dimensions["count"] == count).to_numpy()
     own, greatest = dimensions[chosen], largest(dimensions, count)
@@ -133,55 +149,71 @@ def dimension(dimensions: pd.DataFrame, breaking: Array, count: int) -> Measured
     biases = np.any(breaking[chosen, 6:] & hidden, axis=1)
     agree, printed = own["rank"] == own.formula, greatest.measured == greatest.printed
     last = greatest.iloc[-1]
-    return Measured(
+    return measured(
+        id,
         f"{agree.sum()} of {len(own)} components as §3.1.1; largest as Prop. 6.1: "
         f"{printed.sum()} of {len(greatest)} networks",
-        "corrected" if agree.all() and not printed.all() else "differs",
-        f"{last.layers}: measured {last.measured}, Prop. 6.1 {last.printed}, the maximum of §3.1.1 "
-        f"{last.maximum}; off the locus, steps in {count} of its {count + 1} zero matrices end "
-        f"criticality at {np.sum(own.order == count)} of {len(own)} components, steps in a hidden "
-        f"bias at {biases.sum()}",
+        bool(agree.all() and printed.all()),
+        verdict=corrected(agree.all(), printed.all()),
+        layers=last.layers,
+        measured=last.measured,
+        printed=last.printed,
+        maximum=last.maximum,
+        steps=count,
+        zeros=count + 1,
+        ends=np.sum(own.order == count),
+        of=len(own),
+        biases=biases.sum(),
     )
 
 
-def global_minima(minima: pd.DataFrame) -> Measured:
+def global_minima(minima: pd.DataFrame) -> dict[str, Measured]:
     """§4: at a global minimum the nullity and the dimension are d − bn (here n − bN)."""
     reached = minima[minima.loss < CONVERGED]
     expected = reached.n_parameters - reached.outputs * reached.samples
     zeros, dimension = reached.zeros == expected, reached.dimension == expected
-    return Measured(
+    wrong = never(int(np.sum(~(zeros & dimension))), len(reached)) if len(reached) else False
+    return measured(
+        "c20-dim-m",
         f"{zeros.sum()} and {dimension.sum()} of {len(reached)} minima",
-        "reproduced" if len(reached) and zeros.all() and dimension.all() else "differs",
-        f"zero eigenvalues, and dimension of the manifold of critical points around, at the "
-        f"{len(reached)} of {len(minima)} trained networks with loss below {CONVERGED:.0e}",
+        wrong,
+        reached=len(reached),
+        of=len(minima),
+        loss=CONVERGED,
     )
 
 
-def flat(found: pd.DataFrame, dimensions: pd.DataFrame) -> Measured:
+def flat(found: pd.DataFrame, dimensions: pd.DataFrame) -> dict[str, Measured]:
     """Theorem 5.15 and its corollaries, at found critical points and at points of the loci."""
     points = found[found.converged]
     deep = points.layers.str.count("-") > 2
-    printed, corrected, uniform = (
+    printed, rows_of_ones, uniform = (
         [f"{np.sum(points[name][part] == 1)} of {part.sum()}" for part in (~deep, deep)]
         for name in ("short_printed", "short_corrected", "short_uniform")
     )
-    walk = points.walk_output_change[points.clear].max()
     exact = dimensions.slice_zeros == dimensions.flat
     missing = dimensions.slice_zeros < dimensions.flat_printed
-    fails = (points.short_corrected == 1).any() or missing.any()
-    wide = ""
+    short = points.short_printed == 1
+    sizes = {}
     if deep.any():
-        least, most = guaranteed(points[deep]).min(), points.printed[deep].max()
-        wide = f"With two hidden layers the sizes alone make {least} zeros at any point, where at "
-        wide += f"most {most} are promised. "
-    return Measured(
+        sizes["least"] = guaranteed(points[deep]).min()
+        sizes["promised"] = points.printed[deep].max()
+    return measured(
+        "c20-flat",
+        f"as printed at {np.sum(~missing)} of {len(dimensions)} points of the loci, with r̃ at "
+        f"{exact.sum()}",
+        never(int(missing.sum()), len(dimensions)),
+        verdict=corrected(exact.all(), not missing.any()),
+        walk=points.walk_output_change[points.clear].max(),
+    ) | measured(
+        "c20-flat-zeros",
         f"too few zeros at {printed[0]} points found with one hidden layer, {printed[1]} with two",
-        ("corrected" if exact.all() else "differs") if fails else "reproduced",
-        f"with r̃ in place of r {' and '.join(corrected)}, with the number of samples "
-        f"(Corollary 5.18) {' and '.join(uniform)}: a zero block makes zero eigenvalues "
-        f"at minima only. {wide}The linear space is there (walks of length 100 move outputs by at "
-        f"most {walk:.0e}); within the last layer it is smaller than printed at {missing.sum()} of "
-        f"{len(dimensions)} locus points",
+        never(int(short.sum()), len(points)),
+        *["sizes"] * bool(sizes),
+        verdict="false" if short.any() else None,
+        rows_of_ones=" and ".join(rows_of_ones),
+        uniform=" and ".join(uniform),
+        **sizes,
     )
 
 
@@ -191,7 +223,7 @@ def guaranteed(points: pd.DataFrame) -> Array:
     return np.array([guaranteed_zeros(network(layers), int(N)) for layers, N in pairs])
 
 
-def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> Measured:
+def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> dict[str, Measured]:
     """Propositions 6.1 and 6.2: how the dimensions grow with the width, by fitted parabolas."""
     deep = _four_layers(minima[minima.loss < CONVERGED])
     width = np.array([network(layers).layers[1] for layers in deep.layers])
@@ -205,12 +237,16 @@ def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> Measured:
     fits = {name: np.polyfit(np.asarray(x), np.asarray(y), 2) for name, (x, y) in curves.items()}
     order = ["quadratic" if abs(fit[0]) > 1e-6 else "linear" for fit in fits.values()]
     M, S, C, space = order
-    return Measured(
+    printed = fits["S"][0] - 1.0, fits["C"][0]  # their coefficients in Prop. 6.1 are 1 and 0
+    coefficients = ", ".join(f"{name} {round(fit[0], 6) + 0.0:g}" for name, fit in fits.items())
+    holds = order == ["quadratic"] * 3 + ["linear"]
+    return measured(
+        "c20-growth",
         f"{M}, {S}, {space}",
-        "corrected" if order == ["quadratic"] * 3 + ["linear"] else "differs",
-        f"the core locus C: {C}. Coefficients of m² at depth 4: "
-        + ", ".join(f"{name} {round(fit[0], 6) + 0.0:g}" for name, fit in fits.items())
-        + "; Prop. 6.1 prints 2 for M, 1 for S and 0 for C, the last two those of other components",
+        holds and np.allclose(printed, 0.0),
+        verdict=corrected(holds, np.allclose(printed, 0.0)),
+        core=C,
+        coefficients=coefficients,
     )
 
 
@@ -219,18 +255,22 @@ def _four_layers(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.layers.str.match(r"2-(\d+)-\1-\1-2$")]
 
 
-def cubic(results: Results) -> Measured:
+def cubic(results: Results) -> dict[str, Measured]:
     """§3.2: by plain gradient descent from x³ + y³'s quadrant no run leaves, from elsewhere all."""
     plain = results["cubic_rule"] == "plain"
     angle = results["cubic_angle"][plain]
     inside, left = angle <= np.pi / 2, np.isfinite(results["cubic_steps"][plain])
-    end = results["cubic_end_distance"][plain][inside]
     slow = np.min(np.abs(np.stack([angle, angle - np.pi / 2, angle - 2 * np.pi])), axis=0)
     stayed = ~inside & ~left
-    near = f", all within {np.degrees(slow[stayed].max(initial=0.0)):.2g}° of the quadrant"
-    return Measured(
+    leaving = never(int(np.sum(inside & left)), int(inside.sum()))
+    near = {"degrees": np.degrees(slow[stayed].max())} if stayed.any() else {}
+    return measured(
+        "c20-cubic",
         f"{np.sum(inside & ~left)} of {inside.sum()} starts in the quadrant",
-        "reproduced" if not np.any(inside & left) and left[~inside].mean() > 0.9 else "differs",
-        f"end within {end.max():.0e} of the saddle; of the {np.sum(~inside)} starts elsewhere "
-        f"{stayed.sum()} have not left yet" + near * bool(stayed.any()),
+        {"leaving": leaving, "elsewhere": bool(left[~inside].mean() > 0.9)},
+        *["near"] * bool(near),
+        end=results["cubic_end_distance"][plain][inside].max(),
+        others=np.sum(~inside),
+        stayed=stayed.sum(),
+        **near,
     )

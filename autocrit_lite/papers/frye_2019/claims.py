@@ -1,20 +1,22 @@
 """What the experiments on the linear autoencoder say on the numbers of Frye et al. 2019.
 
-A number of the paper is an interval here: its own sampling error is taken to be that of as many
-runs as the paper's. Ours is "reproduced" where the two intervals overlap.
+Runs from one trajectory are not independent, so that a statistic of runs is resampled by
+trajectories, the paper's having as many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from ... import statistics as rules
 from ...arrays import Array
 from ...ground_truth.plane import PLANE_TOLERANCE, plane_distance
 from ...runner.results import Measured, Results
-from ...statistics import bootstrap, printed_interval, quantiles, verdict
 from ...training.sampling import bootstrap_entropy, entropy
+from ..statements import Statements
 
 CUTOFF = 1e-10
 """On ‖g‖², below which the paper accepts a point (section 4)."""
@@ -23,9 +25,13 @@ LOSS_TOLERANCE = 1e-6
 """A point is spurious if its loss is farther than this from that of the true point it is nearest
 to, or its index differs at all (chosen by us: the paper judges by eye)."""
 
+TRAJECTORIES, RUNS = 10, 150
+"""Of the paper (Fig. 1)."""
 
 Runs = dict[str, Array]
 """The results of one method by name, the first axis being that of the runs."""
+
+measured = Statements("frye_2019", globals()).measured
 
 
 def figure_1_and_2(results: Results, methods: Sequence[str]) -> dict[str, Measured]:
@@ -46,197 +52,178 @@ def figure_1_and_2(results: Results, methods: Sequence[str]) -> dict[str, Measur
         }
         for m, method in enumerate(methods)
     }
-    found = {**_truth(results), **_identification(by_method), **_spurious(by_method, results)}
+    for runs in by_method.values():
+        runs["ok"] = runs["end"] < CUTOFF
+        trajectories = len(results["train_loss"])
+        runs["trajectory"] = np.repeat(np.arange(trajectories), len(runs["end"]) // trajectories)
+    claims = _truth(results) | _accepted(list(by_method.values()), results)
     mr = by_method.get("newton_mr")
     if mr is not None:
-        found |= _newton_mr(mr) | _cutoffs(mr, results)
+        claims |= _newton_mr(mr) | _cutoffs(mr, results)
         if "newton_tr" in by_method:
-            found |= _newton_tr(mr, by_method["newton_tr"])
+            claims |= _newton_tr(mr, by_method["newton_tr"])
         if "gradient_norm_minimization" in by_method:
-            found |= _gradient_norm(mr, by_method["gradient_norm_minimization"])
-    return found
+            claims |= _gradient_norm(mr, by_method["gradient_norm_minimization"])
+    return claims
 
 
 def _truth(results: Results) -> dict[str, Measured]:
     index, loss = results["true_index"], results["train_loss"]
-    minima, saddles = int(np.sum(index == 0)), int(np.sum(index > 0))
+    counts = [int(np.sum(index == 0)), int(np.sum(index > 0))]
     start, end = loss[:, 0], loss[:, -1]
-    inside = int(np.sum(end <= 5e-6))
-    as_printed = inside == len(end) and np.all((start > 1) & (start < 10))
-    return {
-        "f19-count": Measured(
-            [minima, saddles],
-            "reproduced" if (minima, saddles) == (1, 2516) else "differs",
-            "all of them, with index and loss by formula from the covariance's eigenvectors",
-        ),
-        "f19-train": Measured(
-            [float(end.max()), float(np.median(start))],
-            "reproduced" if as_printed else "differs",
-            f"largest at the end, median at the start; {inside} of {len(end)} trajectories end "
-            f"within 5e-6: which do depends on the random initialisation",
-            (float(end.min()), float(end.max())),
-        ),
+    inside, of = int(np.sum(end <= 5e-6)), len(end)
+    outcome: dict[str, bool | rules.Comparison] = {
+        "share within 5e-6": rules.shares(inside, of, TRAJECTORIES, TRAJECTORIES),
+        "start": bool(np.all((start > 1) & (start < 10))),
     }
+    return measured("f19-count", counts, counts == [1, 2516]) | measured(
+        "f19-train",
+        [float(end.max()), float(np.median(start))],
+        outcome,
+        interval=(float(end.min()), float(end.max())),
+        inside=inside,
+        of=of,
+        middle=float(np.median(end)),
+    )
 
 
-def _identification(by_method: dict[str, Runs]) -> dict[str, Measured]:
-    ok = {name: runs["end"] < CUTOFF for name, runs in by_method.items()}
-    rule = np.concatenate([runs["kept_by_diagonal"][ok[name]] for name, runs in by_method.items()])
-    exact = np.concatenate([runs["kept"][ok[name]] for name, runs in by_method.items()])
-    if not len(rule):
+def _accepted(methods: list[Runs], results: Results) -> dict[str, Measured]:
+    rule, exact, row, loss, index = (
+        np.concatenate([runs[name][runs["ok"]] for runs in methods])
+        for name in ("kept_by_diagonal", "kept", "row", "loss", "index")
+    )
+    if not len(row):
         return {}
-    most = int(rule.sum(axis=1).max())
-    misses = np.mean(np.any(rule != exact, axis=1))
-    return {
-        "f19-identify": Measured(
-            most,
-            "reproduced" if most <= 4 else "differs",
-            f"largest number over {len(rule)} accepted points; but for {misses:.1%} of them the "
-            "rule finds other eigenvectors than the nearest projection does",
-        )
-    }
-
-
-def _spurious(by_method: dict[str, Runs], results: Results) -> dict[str, Measured]:
-    bad = total = 0
-    for runs in by_method.values():
-        ok, row = runs["end"] < CUTOFF, runs["row"]
-        loss = np.abs(runs["loss"] - results["true_loss"][row])
-        bad += int(
-            np.sum(ok & ((loss > LOSS_TOLERANCE) | (runs["index"] != results["true_index"][row])))
-        )
-        total += int(ok.sum())
-    return {
-        "f19-no-spurious": Measured(
-            bad,
-            "reproduced" if bad == 0 else "differs",
-            f"of {total} accepted points, those whose loss differs by more than "
-            f"{LOSS_TOLERANCE:g} from that of the true point of the nearest linear map, or whose "
-            "index differs from its",
-        )
-    }
+    kept = rule.sum(axis=1)
+    bad = np.abs(loss - results["true_loss"][row]) > LOSS_TOLERANCE
+    spurious = int(np.sum(bad | (index != results["true_index"][row])))
+    return measured(
+        "f19-identify",
+        int(kept.max()),
+        rules.never(int(np.sum(kept > 4)), len(kept)),
+        points=len(kept),
+        misses=float(np.mean(np.any(rule != exact, axis=1))),
+    ) | measured(
+        "f19-no-spurious",
+        spurious,
+        rules.never(spurious, len(row)),
+        points=len(row),
+    )
 
 
 def _newton_mr(mr: Runs) -> dict[str, Measured]:
-    ok = mr["end"] < CUTOFF
-    floor = mr["end"][ok & (mr["row"] != 0)]
-    zero = mr["end"][ok & (mr["row"] == 0)]
-    median, interval = bootstrap(np.median, mr["iterations"])
-    found = {
-        "f19-iter-mr": Measured(
-            median,
-            verdict(interval, printed_interval(221, interval)),
-            f"{len(mr['end'])} runs, until rounding ends the line search or the limit is reached; "
-            f"{ok.mean():.1%} end below {CUTOFF:g}; bootstrap interval, the paper's taken to be as "
-            "wide",
-            interval,
-        )
-    }
+    iterations, group, ok = mr["iterations"], mr["trajectory"], mr["ok"]
+    median = rules.resampled(lambda x: float(np.median(iterations[x])), group, 221, TRAJECTORIES)
+    by_trajectory = [float(np.median(iterations[group == g])) for g in np.unique(group)]
+    claims = measured(
+        "f19-iter-mr",
+        median.value,
+        median,
+        runs=len(ok),
+        accepted=float(ok.mean()),
+        least=min(by_trajectory),
+        most=max(by_trajectory),
+    )
+    chosen, zero = ok & (mr["row"] != 0), mr["end"][ok & (mr["row"] == 0)]
+    floor = mr["end"][chosen]
     if len(floor):
-        middle = float(np.median(floor))
-        found["f19-floor"] = Measured(
+        middle, interval = rules.bootstrap(lambda x: float(np.median(floor[x])), group[chosen])
+        low, high = np.quantile(floor, (0.25, 0.75))
+        claims |= measured(
+            "f19-floor",
             middle,
-            "reproduced" if 1e-31 <= middle <= 1e-29 else "differs",
-            f"median and quartiles of the runs that do not go to zero; {np.mean(floor < 1e-25):.1%}"
-            ' of these end below 1e-25; "near" is taken to be within a factor of 10',
-            (float(np.quantile(floor, 0.25)), float(np.quantile(floor, 0.75))),
+            rules.about(middle, 1e-30, np.sqrt(10.0), interval),
+            low=low,
+            high=high,
+            below=float(np.mean(floor < 1e-25)),
         )
     if len(zero):
-        found["f19-zero"] = Measured(
-            float(zero.min()),
-            "reproduced" if zero.min() < 1e-200 else "differs",
-            f"the lowest of {len(zero)} runs that end at the critical point at zero; convergence "
-            "there is only limited by underflow, so that below 1e-200 counts as the same",
-        )
-    return found
+        lowest = rules.found(int(np.sum(zero < 1e-200)), len(zero))
+        claims |= measured("f19-zero", float(zero.min()), lowest, runs=len(zero))
+    return claims
 
 
 def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
     from scipy.stats import mannwhitneyu  # here, since it slows every start of the command
 
-    median, interval = bootstrap(np.median, tr["iterations"])
-    n, m = len(mr["iterations"]), len(tr["iterations"])
-    test = mannwhitneyu(mr["iterations"], tr["iterations"])
-    rng = np.random.default_rng(0)
-    share = [
-        mannwhitneyu(rng.choice(mr["iterations"], n), rng.choice(tr["iterations"], m)).statistic
-        / (n * m)
-        for _ in range(200)
-    ]
-    low, high = quantiles(np.array(share))
-    agrees = verdict((low, high), printed_interval(4768.5 / 150**2, (low, high))) == "reproduced"
-    succeeded = np.mean(tr["end"] < CUTOFF)
-    after = (tr["iterations"] - tr["cutoff_iteration"][:, 0])[tr["end"] < CUTOFF]
-    pace = (
-        f"; of the iterations of these a median of {np.median(after):.0f} come after that, where "
-        "each step, of length 0.1, leaves 0.9 of ‖g‖: how many those are hangs on when runs end, "
-        "which the paper does not state"
-        if len(after)
-        else ""
+    ours, theirs, ok, group = mr["iterations"], tr["iterations"], tr["ok"], tr["trajectory"]
+    median = rules.resampled(lambda x: float(np.median(theirs[x])), group, 430, TRAJECTORIES)
+    after = (theirs - tr["cutoff_iteration"][:, 0])[ok]
+    end = tr["end"][ok]
+    pace = float(np.median((end / CUTOFF) ** (1.0 / np.maximum(after, 1.0)))) if len(end) else 1.0
+    pairs = RUNS**2  # of the paper, and of ours at its scale
+    test = mannwhitneyu(ours, theirs)
+    scale = len(ours) * len(theirs) / pairs
+    U = rules.resampled(
+        lambda x: rules.mann_whitney(ours[x], theirs[x]) * pairs / len(x) ** 2,
+        group,
+        4768.5,
+        TRAJECTORIES,
     )
-    return {
-        "f19-iter-tr": Measured(
+    shift = 430.0 - median.value
+    return (
+        measured(
+            "f19-iter-tr",
+            median.value,
             median,
-            verdict(interval, printed_interval(430, interval)),
-            f"{len(tr['end'])} runs; intervals as above; {succeeded:.1%} end below {CUTOFF:g}"
-            + pace,
-            interval,
-        ),
-        "f19-mwu": Measured(
+            runs=len(ok),
+            accepted=float(ok.mean()),
+            after=float(np.median(after)) if len(after) else np.nan,
+            pace=pace,
+            end=float(np.median(end)) if len(end) else np.nan,
+            shift=shift,
+            lower=float(np.median(end)) * pace**shift if len(end) else np.nan,
+        )
+        | measured(
+            "f19-mwu",
             [float(test.statistic), float(test.pvalue)],
-            "reproduced" if agrees and test.pvalue < 0.01 else "differs",
-            f"U of the iterations of {n} and {m} runs, two-sided p; bootstrap interval of U, the "
-            "paper's taken to be as wide; it differs as Newton-TR's iterations do",
-            (low * n * m, high * n * m),
-        ),
-        "f19-time-tr": _time(tr, mr, 99 / 26.5),
-    }
+            {"U": U, "p": bool(test.pvalue < 0.01)},
+            interval=(U.interval[0] * scale, U.interval[1] * scale),
+            longer=float(test.statistic) / len(ours) / len(theirs),
+            printed=4768.5 / pairs,
+            shift=shift,
+            shifted=rules.mann_whitney(ours, theirs + shift),
+        )
+        | _time("f19-time-tr", tr, mr, 99 / 26.5)
+    )
 
 
 def _gradient_norm(mr: Runs, gnm: Runs) -> dict[str, Measured]:
-    from scipy.stats import binomtest
-
-    ok = gnm["end"] < CUTOFF
+    ok = gnm["ok"]
     failed = int(np.sum(~ok))
-    ours = binomtest(failed, len(ok)).proportion_ci()
-    theirs = binomtest(round(0.627 * 150), 150).proportion_ci()
-    found = {
-        "f19-gnm-fail": Measured(
-            failed / len(ok),
-            verdict((ours.low, ours.high), (theirs.low, theirs.high)),
-            f"{failed} of {len(ok)} runs, {np.mean(gnm['iterations'] == 0):.1%} of them without "
-            "a single step: too short a first step fails Wolfe's curvature condition, and halving "
-            "it cannot mend that; binomial intervals",
-            (float(ours.low), float(ours.high)),
-        ),
-        "f19-time-gnm": _time(gnm, mr, 6.8 / 26.5),
-    }
+    effect = rules.design_effect(~ok, gnm["trajectory"])
+    claims = measured(
+        "f19-gnm-fail",
+        failed / len(ok),
+        rules.shares(failed, len(ok), round(0.627 * RUNS), RUNS, effect),
+        failed=failed,
+        effect=effect,
+        runs=len(ok),
+        still=float(np.mean(gnm["iterations"] == 0)),
+    ) | _time("f19-time-gnm", gnm, mr, 6.8 / 26.5)
     newton, descent = (runs["cutoff_iteration"][:, 0] for runs in (mr, gnm))
-    newton, descent = newton[np.isfinite(newton)], descent[np.isfinite(descent)]
-    if len(newton) and len(descent):
-        ratio = float(np.median(descent) / np.median(newton))
-        found["f19-gnm-epochs"] = Measured(
-            ratio,
-            "reproduced" if 30 <= ratio <= 300 else "differs",
-            f"median epochs of the {len(descent)} runs that get below {CUTOFF:g} over Newton-MR's "
-            'median iterations to the same; "about 100" is taken to be within half a decade',
+    there = np.isfinite(descent)
+    if np.isfinite(newton).any() and there.any():
+
+        def ratio(rows: Array) -> float:
+            a, b = (x[rows][np.isfinite(x[rows])] for x in (descent, newton))
+            return float(np.median(a) / np.median(b)) if len(a) and len(b) else np.nan
+
+        value, interval = rules.bootstrap(ratio, mr["trajectory"])
+        claims |= measured(
+            "f19-gnm-epochs",
+            value,
+            rules.about(value, 100.0, np.sqrt(10.0), interval),
+            runs=int(there.sum()),
         )
-    return found
+    return claims
 
 
-def _time(runs: Runs, reference: Runs, printed: float) -> Measured:
+def _time(id: str, runs: Runs, reference: Runs, printed: float) -> dict[str, Measured]:
     """Return the time of an iteration relative to that of another method."""
-    ratio = float(
-        (runs["seconds"] / runs["iterations"].sum())
-        / (reference["seconds"] / reference["iterations"].sum())
-    )
-    near = printed / 2 <= ratio <= printed * 2
-    return Measured(
-        ratio,
-        "reproduced" if near else "differs",
-        "seconds of all runs over their iterations, on one machine, batched; the paper's ratio is "
-        "that of another implementation, and within a factor of 2 counts as the same",
-    )
+    own, other = (float(x["seconds"] / x["iterations"].sum()) for x in (runs, reference))
+    seconds: dict[str, Any] = {"own": 1e3 * own, "other": 1e3 * other}
+    return measured(id, own / other, rules.about(own / other, printed, 2.0), "time", **seconds)
 
 
 def _cutoffs(mr: Runs, results: Results) -> dict[str, Measured]:
@@ -245,23 +232,27 @@ def _cutoffs(mr: Runs, results: Results) -> dict[str, Measured]:
         mr["cutoff_index"], mr["cutoff_loss"], results["true_index"], results["true_loss"]
     )
     far = np.nanquantile(distance, 0.95, axis=0)
-    strict = far[0] < PLANE_TOLERANCE and np.all(far[1:] >= PLANE_TOLERANCE)
-    return {
-        "f19-cutoff": Measured(
-            [float(x) for x in far],
-            "reproduced" if strict else "differs",
-            "95 % quantile, for each cut-off, of the distance in the plane from the nearest true "
-            f"(index, loss), both scaled to their ranges; accurate: below {PLANE_TOLERANCE:g}",
-        )
-    }
+    strict = bool(far[0] < PLANE_TOLERANCE and np.all(far[1:] >= PLANE_TOLERANCE))
+    values = [float(x) for x in far]
+    return measured("f19-cutoff", values, strict)
 
 
 PAPER_SIGMAS = (1e-4, 1e-2, 1e-1)
 """Those whose signal-to-noise ratios come out as printed, but for the factor of a decibel."""
+ENTROPIES = {
+    "f19-entropy": (("height", 0.0), 3.05),
+    "f19-entropy-noise": (("height", 0.01), 3.34),
+    "f19-entropy-iter": (("iteration", 0.0), 2.22),
+    "f19-entropy-iter-noise": (("iteration", 0.01), 2.50),
+}
+"""The cell of each claim, and the paper's bits."""
 
-PRINTED_T = -31.2
-PRINTED_SD = abs((3.05 - 3.34) / PRINTED_T) * np.sqrt(100 / 2)
-"""Of the paper's bootstrap replicates: from its two means and its t over twice 100 of them."""
+DIFFERENCES = {
+    "f19-entropy-t": (("height", 0.0), ("height", 0.01), 3.05 - 3.34),
+    "f19-entropy-iter-t": (("height", 0.0), ("iteration", 0.0), 3.05 - 2.22),
+    "f19-entropy-iter-noise-t": (("height", 0.0), ("iteration", 0.01), 3.05 - 2.50),
+}
+"""The two cells that each t compares, and the paper's difference in bits."""
 
 
 def figure_3_and_4(
@@ -277,21 +268,17 @@ def figure_3_and_4(
         In the order of the results' dimensions.
     """
     cells = {(s, x): (i, j) for i, s in enumerate(schemes) for j, x in enumerate(sigmas)}
-    printed = {
-        "f19-entropy": (("height", 0.0), 3.05, ("height", 0.01), -31.2),
-        "f19-entropy-noise": (("height", 0.01), 3.34, None, None),
-        "f19-entropy-iter": (("iteration", 0.0), 2.22, ("height", 0.0), 94.9),
-        "f19-entropy-iter-noise": (("iteration", 0.01), 2.50, ("height", 0.0), 68.8),
-    }
-    found = {}
-    for name, (cell, value, other, t) in printed.items():
-        if cell in cells and (other is None or other in cells):
-            there = cells[other] if other else None
-            found[name] = _entropy(results, cells[cell], value, there, t)
+    claims: dict[str, Measured] = {}
+    for id, (cell, bits) in ENTROPIES.items():
+        if cell in cells:
+            claims |= _entropy(id, results, cells[cell], bits)
+    for id, (cell, other, bits) in DIFFERENCES.items():
+        if cell in cells and other in cells:
+            claims |= _difference(id, results, cells[cell], cells[other], bits)
     if ("height", 0.0) in cells:
-        found["f19-bias"] = _bias(results, cells["height", 0.0])
-        found["f19-snr"] = _signal_to_noise(results, cells["height", 0.0])
-    return found
+        plain = cells["height", 0.0]
+        claims |= _bias(results, plain) | _signal_to_noise(results, plain)
+    return claims
 
 
 def accepted(results: Results, cell: tuple[int, int]) -> tuple[Array, Array]:
@@ -314,59 +301,70 @@ def entropies(
 
 
 def _entropy(
-    results: Results,
-    cell: tuple[int, int],
-    printed: float,
-    other: tuple[int, int] | None,
-    printed_t: float | None,
-) -> Measured:
+    id: str, results: Results, cell: tuple[int, int], printed: float
+) -> dict[str, Measured]:
+    kept, trajectory = accepted(results, cell)
+    if not len(kept):
+        return {}
+    bits = rules.resampled(lambda x: entropy(kept[x]), trajectory, printed, TRAJECTORIES)
+    numbers: dict[str, Any] = {"points": len(kept), "runs": len(results["trajectory"])}
+    zero = entropy(kept, zero_category=True)
+    return measured(id, bits.value, bits, "entropy", **numbers, zero=zero)
+
+
+def _difference(
+    id: str, results: Results, cell: tuple[int, int], other: tuple[int, int], printed: float
+) -> dict[str, Measured]:
+    """Return the claim on a t; its verdict is that of the difference in bits."""
     from scipy.stats import ttest_ind  # here, since it slows every start of the command
 
-    kept, _ = accepted(results, cell)
-    value = entropy(kept)
-    by_trajectory = quantiles(entropies(results, cell, by_trajectory=True, replicates=2000))
-    theirs = printed - 2 * PRINTED_SD, printed + 2 * PRINTED_SD
-    runs = len(results["trajectory"])
-    why = (
-        f"{len(kept)} points of {runs} runs; bootstrap over trajectories, the paper's over runs; "
-        f"{entropy(kept, zero_category=True):.3g} bits with the point at zero as one more category"
+    if not all(len(accepted(results, of)[0]) for of in (cell, other)):
+        return {}
+
+    def bits(rows: Array, of: tuple[int, int]) -> float:
+        kept = results["kept"][of][rows][results["end"][of][rows] < CUTOFF]
+        return entropy(kept) if len(kept) else np.nan
+
+    difference = rules.resampled(
+        lambda x: bits(x, cell) - bits(x, other), results["trajectory"], printed, TRAJECTORIES
     )
-    if other is None:
-        return Measured(value, verdict(by_trajectory, theirs), why, by_trajectory)
-    t = ttest_ind(
-        entropies(results, cell if printed_t == PRINTED_T else other, by_trajectory=False),
-        entropies(results, other if printed_t == PRINTED_T else cell, by_trajectory=False),
-    ).statistic
-    why += (
-        "; t of 100 against 100 bootstrap replicates over runs as in the paper, which grows with "
-        "their number and says nothing of how sure the difference is"
+    few, many = (
+        float(
+            ttest_ind(
+                entropies(results, cell, by_trajectory=False, replicates=n),
+                entropies(results, other, by_trajectory=False, replicates=n),
+            ).statistic
+        )
+        for n in (100, 400)
     )
-    return Measured([value, float(t)], verdict(by_trajectory, theirs), why, by_trajectory)
+    low, high = difference.interval
+    numbers: dict[str, Any] = {
+        "bits": difference.value,
+        "printed": printed,
+        "low": low,
+        "high": high,
+        "many": many,
+    }
+    return measured(id, few, difference, "t", **numbers)
 
 
-def _bias(results: Results, cell: tuple[int, int]) -> Measured:
-    from scipy.stats import spearmanr
-
-    kept, _ = accepted(results, cell)
-    counts = kept.sum(axis=0)
-    test = spearmanr(results["eigenvalues"], counts)
-    grows = test.statistic > 0 and test.pvalue < 0.01
-    return Measured(
-        float(test.statistic),
-        "reproduced" if grows else "differs",
-        f"rank correlation of the {len(counts)} eigenvalues with how often each is kept, "
-        f"p = {test.pvalue:.2g}; counts by growing eigenvalue: {', '.join(map(str, counts))}",
+def _bias(results: Results, cell: tuple[int, int]) -> dict[str, Measured]:
+    kept, trajectory = accepted(results, cell)
+    if not len(kept):
+        return {}
+    eigenvalues = results["eigenvalues"]
+    rank, interval = rules.bootstrap(
+        lambda x: rules.rank_correlation(eigenvalues, kept[x].sum(axis=0)), trajectory
     )
+    counts = ", ".join(map(str, kept.sum(axis=0)))
+    outcome = rules.shown(rank, interval, above=0.0)
+    return measured("f19-bias", rank, outcome, eigenvalues=len(eigenvalues), counts=counts)
 
 
-def _signal_to_noise(results: Results, cell: tuple[int, int]) -> Measured:
+def _signal_to_noise(results: Results, cell: tuple[int, int]) -> dict[str, Measured]:
     power = float(results["power"][cell].mean())
     logarithms = [float(np.log10(power / sigma**2)) for sigma in PAPER_SIGMAS]
     near = np.allclose(logarithms, (6.8, 2.8, 0.8), atol=0.5)
     decibels = ", ".join(f"{10 * x:.3g}" for x in logarithms)
-    return Measured(
-        logarithms,
-        "corrected" if near else "differs",
-        "log₁₀ of mean(θ²)/σ² at σ = 1e-4, 1e-2 and 1e-1; in decibels, with their factor of 10, "
-        f"{decibels}; within 0.5 of the printed counts as the same",
-    )
+    verdict = "corrected" if near else "differs"
+    return measured("f19-snr", logarithms, bool(near), verdict=verdict, decibels=decibels)

@@ -150,6 +150,7 @@ class LinearAutoencoder(AutoencoderExperiment):
         "max_iterations": 500,
         "batch": 1,
     }
+    apart: ClassVar[tuple[str, ...]] = ("method",)
 
     batch: int = setting(
         5, "chosen by us: trajectories whose runs are advanced together, for speed", at_least=1
@@ -230,11 +231,11 @@ class LinearAutoencoder(AutoencoderExperiment):
 
     @staticmethod
     def distributions(arrays: Arrays) -> Arrays:
-        """Return the iterations, and the decades of ‖g‖² at the end."""
-        if "iterations" not in arrays:
+        """Return the iterations to the paper's cut-off; log₁₀ ‖g‖² at the end, down to 1e-20."""
+        if "cutoff_iteration" not in arrays:
             return {}
-        decades = np.floor(np.log10(np.maximum(arrays["end"], 1e-40)))
-        return {"iterations": arrays["iterations"].astype(float), "end": decades}
+        iterations = arrays["cutoff_iteration"][:, CUTOFFS.index(CUTOFF)]
+        return {"iterations": iterations, "end": np.log10(np.maximum(arrays["end"], 1e-20))}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays with the dimensions method, run, step, cutoff, eigenvector, point."""

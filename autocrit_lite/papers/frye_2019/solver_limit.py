@@ -66,6 +66,7 @@ class SolverLimit(AutoencoderExperiment):
         "methods": ("newton_mr",),
         "max_iterations": 500,
     }
+    apart: ClassVar[tuple[str, ...]] = ("method",)
 
     limits_compared: tuple[int, ...] = setting(
         (10, 16, 20, 25, 32, 36, 50, 128),
@@ -190,7 +191,7 @@ class SolverLimit(AutoencoderExperiment):
 
     @staticmethod
     def distributions(arrays: Arrays) -> Arrays:
-        """Return the iterations, and the decades of ‖g‖² at the end, as of Figs 1 and 2."""
+        """Return the iterations to the cut-off, and log₁₀ ‖g‖² at the end, as of Figs 1 and 2."""
         return LinearAutoencoder.distributions(arrays)
 
 

@@ -1,31 +1,22 @@
 """What the experiments on gradient-flat regions say on the numbers of Frye et al. 2021.
 
-A share of the paper's runs is an interval here: the binomial one of as many runs as the paper's.
-Ours is "reproduced" where the two intervals overlap. r is the solver's relative residual, which the
-paper's code recorded, and a point's class that of Table 1.
+r is the solver's relative residual, which the paper's code recorded, and a point's class that of
+Table 1. Runs from one trajectory are not independent: their design effect widens what is binomial.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ... import statistics as rules
 from ...arrays import Array
 from ...ground_truth.plane import PLANE_TOLERANCE, plane_distance
 from ...points.classes import PointClass, is_gradient_flat
 from ...runner.results import Measured, Results
-from ...statistics import (
-    Interval,
-    as_printed,
-    binomial,
-    bootstrap,
-    curvature,
-    quantiles,
-    rank_correlation,
-    share,
-    verdict,
-)
+from ..statements import Statements
 from .ends import CLIFF_DECADES, CLIFF_WIDTH, End, has_cliff, is_superlinear
 from .gradient_flat import CUTOFFS, POINTS
 
@@ -35,8 +26,8 @@ CRITICAL = 1e-8
 FLAT = 0.9
 """On r, above which a point is called flat in Figs 3 to 5."""
 
-LEVELS = {"half": 0.5, "09": FLAT, "099": 0.99}
-"""On r, by the claims on Fig. 3 that have them."""
+LEVELS = {"half": (0.5, 99), "09": (FLAT, 89), "099": (0.99, 50)}
+"""On r, by the claims on Fig. 3 that have them, and the paper's runs of 100 beyond each."""
 
 FLATTEST, LAST = (POINTS.index(name) for name in ("flattest", "last"))
 
@@ -52,6 +43,9 @@ LOOSE = 1e-2
 MANY = 3.0
 """Decades that are "many orders of magnitude" (chosen by us)."""
 
+STATEMENTS = Statements("frye_2021", globals())
+measured = STATEMENTS.measured
+
 
 def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measured]:
     """Return the claims on Fig. 1.
@@ -66,38 +60,46 @@ def figure_1(results: Results, linear: int, nonlinear: int) -> dict[str, Measure
     histories = results["squared_gradient_norm"]
     cliff, fast = has_cliff(histories), is_superlinear(histories)
     end = results["point_squared_gradient_norm"][..., LAST]
-    ours, theirs = np.median(end[nonlinear]), np.median(end[linear])
-    found = results["cutoff_index"][linear], results["cutoff_loss"][linear]
-    distance = plane_distance(*found, results["true_index"], results["true_loss"])
+    cutoffs = results["cutoff_index"][linear], results["cutoff_loss"][linear]
+    distance = plane_distance(*cutoffs, results["true_index"], results["true_loss"])
     strict, loose = (
         float(np.nanquantile(x, 0.95)) if np.any(np.isfinite(x)) else np.nan
         for x in (distance[:, CUTOFFS.index(c)] for c in (CRITICAL, LOOSE))
     )
-    below, (low, high) = share(end[linear] < CRITICAL)
-    decades = float(np.log10(ours / theirs))
+    runs = end.shape[1]
+    below = int(np.sum(end[linear] < CRITICAL))
+    most = rules.shown(below / runs, rules.binomial(below, runs), above=0.5)
+
+    def ratio(rows: Array) -> float:
+        return float(np.log10(np.median(end[nonlinear, rows]) / np.median(end[linear, rows])))
+
+    decades, interval = rules.bootstrap(ratio, np.arange(runs))
     marked = (cliff | fast)[nonlinear]
     count = int(marked.sum())
-    where = f", and end at ‖g‖² = {end[nonlinear][marked].min():.2g} or above" if count else ""
-    return {
-        "f21-linear": Measured(
-            [below, strict, loose],
-            as_printed(low > 0.5 and strict < PLANE_TOLERANCE <= loose),
-            f"share of {end.shape[1]} runs with binomial interval; {cliff[linear].mean():.0%} of "
-            f"all have a cliff, where ‖g‖² falls by {CLIFF_DECADES:g} decades within {CLIFF_WIDTH} "
-            f"iterations, {fast[linear].mean():.0%} are superlinear in the word's sense, ‖g‖ "
-            "falling faster and faster over two steps; 95 % quantile of the distance in the plane "
-            f"from the nearest true (index, loss) where ‖g‖² falls below {CRITICAL:g} and "
-            f"{LOOSE:g}, small being below {PLANE_TOLERANCE:g}",
-            (low, high),
-        ),
-        "f21-nonlinear": Measured(
-            [count, decades],
-            as_printed(count == 0 and decades >= MANY),
-            f"runs of {end.shape[1]} that have a cliff or are superlinear{where}; decades between "
-            f"the two networks' medians of the last ‖g‖², {ours:.2g} and {theirs:.2g}; many are "
-            f"{MANY:g} or more",
-        ),
-    }
+    numbers: dict[str, Any] = {"least": end[nonlinear][marked].min()} if count else {}
+    return measured(
+        "f21-linear",
+        [most.value, strict, loose],
+        {"share": most, "plane": bool(strict < PLANE_TOLERANCE <= loose)},
+        interval=most.interval,
+        runs=runs,
+        cliffs=cliff[linear].mean(),
+        fast=fast[linear].mean(),
+        decades=CLIFF_DECADES,
+        width=CLIFF_WIDTH,
+    ) | measured(
+        "f21-nonlinear",
+        [count, decades],
+        {
+            "share": rules.shares(count, runs, 0, runs),
+            "decades": rules.shown(decades, interval, above=MANY),
+        },
+        *["where"] * bool(count),
+        runs=runs,
+        ours=np.median(end[nonlinear]),
+        theirs=np.median(end[linear]),
+        **numbers,
+    )
 
 
 def figure_3(results: Results) -> dict[str, Measured]:
@@ -108,15 +110,12 @@ def figure_3(results: Results) -> dict[str, Measured]:
     results : Results
         Of ``MnistAutoencoder``.
     """
-    largest, ratio = _largest(results)
-    found = {}
-    for (id, level), printed in zip(LEVELS.items(), (99, 89, 50), strict=True):
-        why = (
-            f"r > {level:g} as the solver gives it at rtol = 5e-4; with the plain ratio "
-            f"‖Hp + g‖/‖g‖ in place of r it is {np.mean(ratio > level):.0%}"
-        )
-        found[f"f21-ae-{id}"] = _share(largest > level, printed, 100, why)
-    return found | _norms(results) | _loss_and_index(results) | _at_the_mean(results)
+    r, ratio = _largest(results)
+    claims: dict[str, Measured] = {}
+    for name, (level, printed) in LEVELS.items():
+        numbers: dict[str, Any] = {"level": level, "ratio": np.mean(ratio > level)}
+        claims |= _share(f"f21-ae-{name}", results, r > level, printed, 100, "ratio", **numbers)
+    return claims | _norms(results) | _loss_and_index(results) | _at_the_mean(results)
 
 
 def _largest(results: Results) -> tuple[Array, Array]:
@@ -125,11 +124,26 @@ def _largest(results: Results) -> tuple[Array, Array]:
     return r, ratio
 
 
-def _share(runs: Array, printed: int, of: int, why: str) -> Measured:
-    """Return a share of runs beside a printed count, both with their binomial intervals."""
-    value, interval = share(runs)
-    text = f"{runs.sum()} of {len(runs)} runs; {why}; binomial intervals"
-    return Measured(value, verdict(interval, binomial(printed, of)), text, interval)
+def _effect(results: Results, runs: Array) -> float:
+    """Return the design effect of runs that come trajectory by trajectory."""
+    trajectories = len(results["train_squared_gradient_norm"])
+    return rules.design_effect(runs, np.arange(len(runs)) * trajectories // len(runs))
+
+
+def _share(
+    id: str, results: Results, runs: Array, printed: int, of: int, *also: str, **numbers: Any
+) -> dict[str, Measured]:
+    """Return the claim on a share of runs."""
+    count, effect = int(runs.sum()), _effect(results, runs)
+    compared = rules.shares(count, len(runs), printed, of, effect)
+    texts: dict[str, Any] = {"count": count, "runs": len(runs), "effect": effect}
+    return measured(id, compared.value, compared, *also, "runs", **texts, **numbers)
+
+
+def _shown_share(results: Results, runs: Array, **bounds: float) -> rules.Comparison:
+    effect = _effect(results, runs)
+    interval = rules.binomial(runs.sum() / effect, len(runs) / effect)
+    return rules.shown(float(runs.mean()), interval, **bounds)
 
 
 def _norms(results: Results) -> dict[str, Measured]:
@@ -139,97 +153,103 @@ def _norms(results: Results) -> dict[str, Measured]:
     )
     of_training = results["train_squared_gradient_norm"]
     least, most = float(np.nanmin(of_training)), float(np.nanmax(of_training))
-    trained = all(printed / 5 <= x <= printed * 5 for x, printed in ((least, 1e-4), (most, 5e1)))
     strict, flat = end[kind == PointClass.STRICTLY_FLAT], end[r > FLAT]
-    place, interval = share(end < 1e-6)
-    found = {}
+    place = _shown_share(results, end < 1e-6, above=0.25, below=0.75)
+    claims = measured("f21-ae-bulk", place.value, place)
     if len(strict):
-        low, high = quantiles(strict)
-        found["f21-ae-norm"] = Measured(
+        low, high = rules.quantiles(strict)
+        claims |= measured(
+            "f21-ae-norm",
             [float(np.median(strict)), least, most],
-            as_printed(low <= 2e-5 <= high and trained),
-            f"median of the {len(strict)} runs whose last iterate is strictly flat, with the "
-            "middle 95 % of them; least and most in training, which are taken to agree within a "
-            "factor of 5",
-            (low, high),
+            {
+                "flat": bool(low <= 2e-5 <= high),
+                "least": rules.about(least, 1e-4, 5.0),
+                "most": rules.about(most, 5e1, 5.0),
+            },
+            interval=(low, high),
+            runs=len(strict),
         )
     if len(flat):
-        found["f21-ae-blue"] = Measured(
-            float(flat.min()),
-            as_printed(flat.min() < CRITICAL),
-            f"lowest of the {len(flat)} runs that end at r > {FLAT:g}; the paper's is that of one "
-            f"run, and any below {CRITICAL:g} counts as the same",
-        )
-    found["f21-ae-bulk"] = Measured(
-        place,
-        as_printed(0.25 <= place <= 0.75),
-        'the share of runs that end below it; "the middle" is taken to be the middle half',
-        interval,
-    )
-    return found
+        lowest = rules.found(int(np.sum(flat < CRITICAL)), len(flat))
+        claims |= measured("f21-ae-blue", float(flat.min()), lowest, runs=len(flat))
+    return claims
 
 
 def _loss_and_index(results: Results) -> dict[str, Measured]:
-    """Return whether loss grows with index, and convexly, at the flattest and last iterates."""
-    text = (
-        "rank correlation of loss and index, and the quadratic term of the least-squares parabola"
-    )
-    values, intervals, signs, bends = [], [], [], []
+    """Return whether loss grows with index, and convexly, at the flattest and last iterates.
+
+    Most flattest iterates are near the last, where loss and index are the same. Whether the shape
+    stays can only fail for the runs whose flattest iterate is in their first half.
+    """
+    index, loss = results["point_index"], results["point_value"]
+    first, last = results["point_iteration"].T
+    early = np.flatnonzero(first < last / 2)
+    statistics = {"rank": rules.rank_correlation, "curvature": rules.curvature}
+    values, intervals = [], []
+    grows, stays = {}, {}
     for k in (FLATTEST, LAST):
-        (rank, interval), (bend, of_bend) = shape(
-            results["point_index"][:, k], results["point_value"][:, k]
-        )
-        values.append([rank, bend])
-        intervals.append(interval)
-        signs.append((interval[0] > 0, of_bend[0] > 0))
-        bends.append(f"of the second {of_bend[0]:.2g} to {of_bend[1]:.2g}; yes if")
-    alike = signs[0] == signs[1] and verdict(*intervals) == "reproduced"
-    return {
-        "f21-ae-convex": Measured(
-            values[0],
-            as_printed(all(signs[0])),
-            f"{text} (both scaled to their ranges); bootstrap interval of the first, {bends[0]} "
-            "both are above 0; the paper judges by eye",
-            intervals[0],
-        ),
-        "f21-ae-last": Measured(
-            values[1],
-            as_printed(alike),
-            f"{text}, at the last iterates; bootstrap interval of the first, {bends[1]} the signs "
-            "are those at the flattest iterates and the intervals of the first overlap",
-            intervals[1],
-        ),
-    }
+        pairs = shape(index[:, k], loss[:, k])
+        values.append([value for value, _ in pairs])
+        intervals.append([interval for _, interval in pairs])
+    for i, (name, statistic) in enumerate(statistics.items()):
+        grows[name] = rules.shown(values[0][i], intervals[0][i], above=0.0)
+        if len(early) > 2:
+
+            def change(x: Array, of: Callable[[Array, Array], float] = statistic) -> float:
+                rows = early[x]
+                return of(index[rows, 1], loss[rows, 1]) - of(index[rows, 0], loss[rows, 0])
+
+            stays[name] = rules.resampled(change, early, 0.0, None)
+    moved = np.abs(loss[:, LAST] / loss[:, FLATTEST] - 1.0)
+    bends: list[dict[str, Any]] = [{"low": low, "high": high} for _, (low, high) in intervals]
+    return measured(
+        "f21-ae-convex", values[0], grows, interval=intervals[0][0], **bends[0]
+    ) | measured(
+        "f21-ae-last",
+        values[1],
+        stays or False,
+        interval=intervals[1][0],
+        **bends[1],
+        runs=len(index),
+        moved=moved.max(),
+        early=len(early),
+    )
 
 
-def shape(index: Array, loss: Array) -> tuple[tuple[float, Interval], tuple[float, Interval]]:
+def shape(
+    index: Array, loss: Array
+) -> tuple[tuple[float, rules.Interval], tuple[float, rules.Interval]]:
     """Return rank correlation and curvature of loss over index (runs,), with their intervals."""
 
-    def over_runs(statistic: Callable[[Array, Array], float]) -> tuple[float, Interval]:
-        return bootstrap(lambda rows: statistic(index[rows], loss[rows]), np.arange(len(index)))
+    def over_runs(statistic: Callable[[Array, Array], float]) -> tuple[float, rules.Interval]:
+        return rules.bootstrap(
+            lambda rows: statistic(index[rows], loss[rows]), np.arange(len(index))
+        )
 
-    return over_runs(rank_correlation), over_runs(curvature)
+    return over_runs(rules.rank_correlation), over_runs(rules.curvature)
 
 
 def _at_the_mean(results: Results) -> dict[str, Measured]:
     critical = results["point_class"][:, LAST] == PointClass.CRITICAL
     loss, index = (results[f"point_{x}"][critical, LAST] for x in ("value", "index"))
+    numbers: dict[str, Any] = {"runs": len(loss)}
     if not len(loss):
-        text = f"no run ends at an approximately critical point, ‖g‖² < {CRITICAL:g}"
-        return {"f21-ae-mean": Measured(0, "differs", text)}
+        return measured("f21-ae-mean", 0, False, **numbers)
     mean = float(results["mean_loss"])
     same = np.abs(loss / mean - 1.0) < SAME_LOSS
     low = (index > 0) & (index < LOW_INDEX)
-    return {
-        "f21-ae-mean": Measured(
-            float(np.mean(same & low)),
-            as_printed(np.all(same & low)),
-            f"share of the {len(loss)} runs that end at ‖g‖² < {CRITICAL:g} for which both hold: "
-            f"{same.sum()} have the loss {mean:.4g} of the mean output to {SAME_LOSS:.0%}, "
-            f"{low.sum()} an index above 0 and below {LOW_INDEX:g}; losses {loss.min():.4g} to "
-            f"{loss.max():.4g}, indices {index.min():.3g} to {index.max():.3g}",
-        )
-    }
+    return measured(
+        "f21-ae-mean",
+        float(np.mean(same & low)),
+        rules.never(int(np.sum(~(same & low))), len(loss)),
+        "places",
+        **numbers,
+        mean=mean,
+        same=same.sum(),
+        low=low.sum(),
+        losses=f"{loss.min():.4g} to {loss.max():.4g}",
+        indices=f"{index.min():.3g} to {index.max():.3g}",
+    )
 
 
 def other_settings(results: Results) -> dict[str, str]:
@@ -250,24 +270,26 @@ def other_settings(results: Results) -> dict[str, str]:
         named = zip(texts, results.coordinates["variant"], strict=True)
         return ", ".join(f"{text} with {name}" for text, name in named)
 
-    def shares(runs: Array) -> str:
+    def percent(runs: Array) -> str:
         return each([f"{part:.0%}" for part in runs.mean(axis=1)])
 
     def sizes(values: Array) -> str:
         return each([f"{x:.2g}" if np.isfinite(x) else "none" for x in values])
 
-    some = f"{end.shape[1]} of the starts run again with other settings: "
     critical = results["rerun_end"] == End.CRITICAL
     places = zip(
         critical, results["rerun_value"][..., LAST], results["rerun_index"][..., LAST], strict=True
     )
+    listed = {
+        **{f"f21-ae-{id}": percent(largest > level) for id, (level, _) in LEVELS.items()},
+        "f21-ae-bulk": percent(end < 1e-6),
+        "f21-ae-blue": sizes(lowest),
+        "f21-ae-norm": sizes(squared[..., 0].max(axis=1)),
+        "f21-ae-mean": each([_places(*place) for place in places]),
+    }
     return {
-        **{f"f21-ae-{id}": some + shares(largest > level) for id, level in LEVELS.items()},
-        "f21-ae-bulk": some + shares(end < 1e-6),
-        "f21-ae-blue": some + f"lowest of those with some r > {FLAT:g} " + sizes(lowest),
-        "f21-ae-norm": "neither the initial weights nor the scaling of the images are stated; the "
-        f"largest ‖g‖² of {end.shape[1]} starts: " + sizes(squared[..., 0].max(axis=1)),
-        "f21-ae-mean": some + "critical ends " + each([_places(*place) for place in places]),
+        id: STATEMENTS.text(id, "settings", starts=end.shape[1], listed=text)
+        for id, text in listed.items()
     }
 
 
@@ -286,8 +308,9 @@ def other_finders(results: Results) -> dict[str, str]:
         for f, name in enumerate(results.coordinates["finder"])
         if below[f].any()
     ]
-    text = f"other finders come below it from {below.shape[1]} starts, and end: "
-    return {"f21-ae-mean": text + (", ".join(places) or "none")}
+    listed = ", ".join(places) or "none"
+    id = "f21-ae-mean"
+    return {id: STATEMENTS.text(id, "finders", starts=below.shape[1], listed=listed)}
 
 
 def _places(runs: Array, loss: Array, index: Array) -> str:
@@ -306,48 +329,53 @@ def figure_4(results: Results, autoencoder: Results | None) -> dict[str, Measure
     autoencoder : Results, optional
         Of ``MnistAutoencoder`` at the same scale: its ends are compared with.
     """
-    largest, ratio = _largest(results)
-    why = (
-        "r as the solver gives it at rtol = 5e-4; the paper's runs are taken to be 100; with the "
-        f"plain ratio ‖Hp + g‖/‖g‖ in place of r it is {np.mean(ratio > FLAT):.0%}"
-    )
+    r, ratio = _largest(results)
     accuracy, logistic = results["accuracy"], float(results["logistic_accuracy"])
     images = int(results["n_labels"])
-    ours = binomial(round(logistic * images), images)
-    return {
-        "f21-cls-09": _share(largest > FLAT, 90, 100, why),
-        "f21-cls-acc": Measured(
-            float(accuracy.max()),
-            as_printed(accuracy.max() > 0.9),
-            f"the best of {len(accuracy)} networks on the images that they were trained on, with "
-            "the range of all; the paper does not say which images",
-            (float(accuracy.min()), float(accuracy.max())),
-        ),
-        "f21-logreg": Measured(
+    right = round(logistic * images)
+    mean = float(accuracy.mean())
+    good = rules.shown(mean, rules.mean_interval(accuracy), above=0.9)
+    level: dict[str, Any] = {"level": FLAT, "ratio": np.mean(ratio > FLAT)}
+    return (
+        _share("f21-cls-09", results, r > FLAT, 90, 100, "ratio", **level)
+        | measured(
+            "f21-cls-acc",
+            mean,
+            good,
+            networks=len(accuracy),
+            least=accuracy.min(),
+            most=accuracy.max(),
+            above=np.sum(accuracy > 0.9),
+        )
+        # 87 % is all that round to it: the nearest count
+        | measured(
+            "f21-logreg",
             logistic,
-            verdict(ours, binomial(8700, 10_000)),
-            "on the images that it was fitted to; binomial intervals of as many images",
-            ours,
-        ),
-        "f21-cls-end": _ends_compared(results, autoencoder),
-    }
+            rules.shares(right, images, int(np.clip(right * 10_000 // images, 8650, 8749)), 10_000),
+            images=images,
+        )
+        | _ends_compared(results, autoencoder)
+    )
 
 
-def _ends_compared(results: Results, autoencoder: Results | None) -> Measured:
+def _ends_compared(results: Results, autoencoder: Results | None) -> dict[str, Measured]:
     """Return whether fewer runs of the classifier end at a flat point than of the autoencoder."""
     if autoencoder is None:
-        text = "no results of mnist_autoencoder at this scale to compare with"
-        return Measured(None, "not possible here", text)
+        return measured("f21-cls-end", None, False, verdict="not possible here", runs=0, others=0)
     flat = [_flat(x, "point_")[:, LAST] for x in (results, autoencoder)]
-    (ours, interval), (theirs, other) = map(share, flat)
-    return Measured(
-        [ours, theirs],
-        as_printed(interval[1] < other[0]),
-        f"shares of the {len(flat[0])} runs here and the {len(flat[1])} of Fig. 3 whose last "
-        "iterate is approximately flat by Table 1, critical or not; fewer if the binomial "
-        f"intervals are apart, theirs being {other[0]:.2f} to {other[1]:.2f}; the paper states "
-        "neither λ nor how long the networks were trained, nor how many runs it made",
-        interval,
+    effects = [_effect(x, runs) for x, runs in zip((results, autoencoder), flat, strict=True)]
+    (a, n), (b, m) = (
+        (runs.sum() / effect, len(runs) / effect)
+        for runs, effect in zip(flat, effects, strict=True)
+    )
+    fewer = rules.shown(*rules.difference_of_shares(a, n, b, m), below=0.0)
+    return measured(
+        "f21-cls-end",
+        [float(runs.mean()) for runs in flat],
+        {"difference": fewer},
+        interval=rules.binomial(a, n),
+        runs=len(flat[0]),
+        others=len(flat[1]),
     )
 
 
@@ -365,47 +393,38 @@ def figure_5(results: Results) -> dict[str, Measured]:
     results : Results
         Of ``RandomLabels``.
     """
-    n, samples = results["theta_start"].shape[1], int(results["n_labels"])
+    sizes = [results["theta_start"].shape[1], int(results["n_labels"])]
     correct = results["correct"]
-    low, high = int(correct.min()), int(correct.max())
-    end = results["point_squared_gradient_norm"][:, LAST]
+    high = results["point_squared_gradient_norm"][:, LAST] >= CRITICAL
+    most = _shown_share(results, high, above=0.5)
     r, _ = _largest(results)
-    return {
-        "f21-mem-n": Measured(
-            [n, samples],
-            as_printed((n, samples) == (1160, 50)),
-            "the lengths of θ and of the labels",
-        ),
-        "f21-mem-train": Measured(
-            [low, high],
-            as_printed(low >= 48 and high <= samples == 50),
-            f"fewest and most over {len(correct)} networks",
-        ),
-        "f21-mem-end": _share(end >= CRITICAL, 33, 50, f"‖g‖² ≥ {CRITICAL:g} at the end"),
-        "f21-mem-flat": _share(
-            _flat(results).any(axis=1),
-            31,
-            50,
-            "approximately flat by Table 1 at some iterate, by the solver's r and r_H; "
-            f"r > {FLAT:g} alone holds for {np.mean(r > FLAT):.0%}; the paper states neither the "
-            "tolerance nor λ for this figure",
-        ),
-        "f21-mem-min": _bad_minimum(results),
-    }
+    flat = _flat(results).any(axis=1)
+    return (
+        measured("f21-mem-n", sizes, sizes == [1160, 50])
+        | measured(
+            "f21-mem-train",
+            [int(correct.min()), int(correct.max())],
+            rules.never(int(np.sum((correct < 48) | (correct > 50))), len(correct)),
+            networks=len(correct),
+        )
+        | _share("f21-mem-end", results, high, 33, 50)
+        | measured("f21-mem-most", most.value, most, count=high.sum(), runs=len(high))
+        | _share("f21-mem-flat", results, flat, 31, 50, r=np.mean(r > FLAT))
+        | _bad_minimum(results)
+    )
 
 
-def _bad_minimum(results: Results) -> Measured:
+def _bad_minimum(results: Results) -> dict[str, Measured]:
     """Return the runs that end at a critical point of index 0 whose loss is that of guessing."""
     critical = results["point_class"][:, LAST] == PointClass.CRITICAL
     loss, index = (results[f"point_{x}"][:, LAST] for x in ("value", "index"))
-    guess = np.abs(loss / np.log(2.0) - 1.0) < SAME_LOSS
-    count = int(np.sum(critical & guess & (index == 0)))
-    size = np.linalg.norm(results["theta_point"][critical & guess, LAST], axis=-1)
-    where = f", ‖θ‖ there up to {size.max():.2g}" if len(size) else ""
-    return Measured(
+    guess = critical & (np.abs(loss / np.log(2.0) - 1.0) < SAME_LOSS)
+    count = int(np.sum(guess & (index == 0)))
+    size = np.linalg.norm(results["theta_point"][guess, LAST], axis=-1)
+    return measured(
+        "f21-mem-min",
         count,
-        as_printed(count > 0),
-        f"runs of {len(loss)} that end at ‖g‖² < {CRITICAL:g} with index 0 and the loss ln 2 to "
-        f"{SAME_LOSS:.0%}{where}; at θ = 0 all second derivatives of the data's loss vanish, the "
-        "network having three layers, and only the penalty's are left",
+        rules.found(count, len(loss)),
+        runs=len(loss),
+        size=size.max(initial=0.0),
     )

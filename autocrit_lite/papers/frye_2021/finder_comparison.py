@@ -73,6 +73,8 @@ class FinderComparison(Experiment):
 
     name: ClassVar[str] = "finder_comparison"
     quick: ClassVar[dict[str, Any]] = {"starts": 2, "budget": 600}
+    apart: ClassVar[tuple[str, ...]] = ("method",)
+    of_machine: ClassVar[tuple[str, ...]] = ("seconds", "cutoff_seconds")
 
     critical: float = setting_of(EndRule, "critical")
     flat_share: float = setting_of(EndRule, "flat_share")
@@ -132,8 +134,16 @@ class FinderComparison(Experiment):
 
     @staticmethod
     def binding(arrays: Arrays) -> Arrays:
-        """Return the starts: where a run ends hangs on rounding, and its seconds on the machine."""
+        """Return the starts: where a run ends hangs on rounding."""
         return {name: arrays[name] for name in ("theta_start", "start") if name in arrays}
+
+    @staticmethod
+    def distributions(arrays: Arrays) -> Arrays:
+        """Return log₁₀ of the lowest ‖g‖², down to where runs end, and what each run cost."""
+        if "lowest" not in arrays:
+            return {}
+        lowest = np.log10(np.maximum(arrays["lowest"], min(CUTOFFS)))
+        return {"lowest": lowest[None], "products": arrays["products"][None]}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of all runs, and how each run ends."""

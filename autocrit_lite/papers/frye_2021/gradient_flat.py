@@ -37,6 +37,9 @@ of Frye et al. 2021, Table 1, 1e-6 that of Pennington & Bahri 2017 (section 4.1)
 SHARES = (1e-5, 1e-3)
 """How much of ‖g‖² lies in eigenspaces with |λ| below each; the first is the index's tolerance."""
 
+CONVERGED = 1e-20
+"""‖g‖² below this is compared no further with that of other machines (chosen by us: rounding)."""
+
 EXACT = ("step_size", "solver_iterations", "solver_stop_reason")
 """Histories with few different values: they compress well as they are."""
 
@@ -229,11 +232,11 @@ class GradientFlat(Experiment):
 
     @staticmethod
     def distributions(arrays: Arrays) -> Arrays:
-        """Return log₁₀ ‖g‖² at the end of the runs."""
+        """Return log₁₀ ‖g‖² at the end of the runs, down to ``CONVERGED``."""
         if "point_squared_gradient_norm" not in arrays:
             return {}
         last = arrays["point_squared_gradient_norm"][:, POINTS.index("last")]
-        return {"end": np.log10(np.maximum(last, 1e-40))}
+        return {"end": np.log10(np.maximum(last, CONVERGED))}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of the training and of all runs."""

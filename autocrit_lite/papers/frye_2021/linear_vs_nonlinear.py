@@ -45,6 +45,7 @@ class LinearVsNonlinear(GradientFlat):
     """Newton-MR with accurate directions on both networks; only the nonlinear one is penalised."""
 
     name: ClassVar[str] = "linear_vs_nonlinear"
+    apart: ClassVar[tuple[str, ...]] = ("train.network",)
     quick: ClassVar[dict[str, Any]] = {
         "n_samples": 1000,
         "trajectories": 4,

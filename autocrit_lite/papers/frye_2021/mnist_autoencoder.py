@@ -63,5 +63,5 @@ class MnistAutoencoder(OnDigits):
             with suppress(MissingResultsError):
                 more.append(other_finders(others.load(store=store)))
         for id, text in (item for texts in more for item in texts.items()):
-            found[id] = replace(found[id], why=f"{found[id].why}; {text}")
+            found[id] = replace(found[id], why=f"{found[id].why} {text}")
         return found

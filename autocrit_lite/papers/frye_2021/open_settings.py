@@ -20,7 +20,7 @@ from ...runner.experiment import Arrays, Experiment, setting, setting_of
 from ...runner.results import Results
 from ...runner.store import Record, Task
 from .current_iterate import newton_mr_along_current
-from .gradient_flat import GradientFlat, as_published
+from .gradient_flat import CONVERGED, GradientFlat, as_published
 from .random_labels import RandomLabels
 
 ITERATES = ("x_k-1", "x_k")
@@ -143,8 +143,8 @@ class OpenSettings(Experiment):
 
     @staticmethod
     def distributions(arrays: Arrays) -> Arrays:
-        """Return log₁₀ ‖g‖² at the end of the runs."""
-        return {"end": np.log10(np.maximum(arrays["end"], 1e-40))} if "end" in arrays else {}
+        """Return log₁₀ ‖g‖² at the end of the runs, down to ``CONVERGED``."""
+        return {"end": np.log10(np.maximum(arrays["end"], CONVERGED))} if "end" in arrays else {}
 
 
 def search(study: GradientFlat, iterate: str, trained: Arrays) -> Arrays:

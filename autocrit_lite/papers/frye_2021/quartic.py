@@ -19,6 +19,8 @@ from ...ground_truth.quartic import Quartic as QuarticObjective
 from ...runner.experiment import Arrays, Experiment, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
+from ...statistics import about, found
+from .claims import measured
 
 DIRECTIONS = ("exact", "minres_qlp")
 STEP_RULES = ("carry", "restart")
@@ -27,8 +29,8 @@ ENDS = ("critical point", "flat point", "stalled")
 
 HISTORIES = ("value", "squared_gradient_norm", "relative_residual", "step_size")
 DIMS = dict.fromkeys(HISTORIES, ("iteration",)) | {"theta": ("iteration", "x_y")}
-PRINTED_VALUE = (5.0, 15.0)
-"""What rounds to the one printed digit of "near 10"."""
+NEAR = 1.5
+"""The factor within which a value rounds to the one printed digit of "near 10"."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Quartic(Experiment):
     """Newton-MR and damped Newton with exact directions, from every point of a grid."""
 
     name: ClassVar[str] = "quartic"
+    apart: ClassVar[tuple[str, ...]] = ("directions",)
 
     x_range: tuple[float, float] = setting(
         (-5.0, 5.0), "chosen by us: about the window of Frye et al. 2021, Fig. 2"
@@ -123,27 +126,23 @@ class Quartic(Experiment):
         chosen = self.directions.index("minres_qlp"), self.step_rules.index("carry")
         theta, end = results["theta"][chosen], results["end"][chosen]
         norms = _last(results["squared_gradient_norm"][chosen])
-        levels = norms[end == ENDS.index("flat point")]
+        levels = norms[end != ENDS.index("critical point")]
         right = theta[:, 0, 0] > -np.sqrt(2.0)
-        crossed = right & (end == ENDS.index("critical point"))
-        found = {
-            "f21-quartic-basin": Measured(
-                int(crossed.sum()),
-                "reproduced" if crossed.any() else "differs",
-                f"of {right.sum()} starts with x₀ > −√2 on our grid",
-            )
-        }
+        crossed = int(np.sum(right & (end == ENDS.index("critical point"))))
+        starts = int(right.sum())
+        claims = measured("f21-quartic-basin", crossed, found(crossed, starts), runs=starts)
         if levels.size:
-            level = float(np.median(levels))
-            near = PRINTED_VALUE[0] <= level <= PRINTED_VALUE[1]
-            found["f21-quartic-value"] = Measured(
+            level, spread = float(np.median(levels)), (float(levels.min()), float(levels.max()))
+            claims |= measured(
+                "f21-quartic-value",
                 level,
-                "reproduced" if near else "differs",
-                f"median and range of {levels.size} runs; at (√2, 0) it is (9 − 4√2)² = "
-                f"{FLAT_SQUARED_GRADIENT_NORM:.4g}",
-                (float(levels.min()), float(levels.max())),
+                about(level, 10.0, NEAR),
+                interval=spread,
+                runs=levels.size,
+                there=FLAT_SQUARED_GRADIENT_NORM,
+                level=np.sum(end == ENDS.index("flat point")),
             )
-        return found
+        return claims
 
 
 def ends(trace: Trace) -> Array:

@@ -15,7 +15,7 @@ from ...runner.results import Results, rounded
 from ...runner.store import Record, Task
 from .current_iterate import newton_mr_along_current
 from .ends import EndRule, late
-from .gradient_flat import DIRECTION, POINTS, as_published
+from .gradient_flat import CONVERGED, DIRECTION, POINTS, as_published
 from .mnist_autoencoder import MnistAutoencoder
 from .newton_systems import CHOICES, INDICES, LEVELS, resolve, spectrum, within
 
@@ -252,6 +252,20 @@ class Tolerance(Experiment):
             return {"start": arrays["rerun_squared_gradient_norm"][:1]}
         names = ("theta_start", "squared_gradient_norm", "largest_eigenvalue", "share_below")
         return {name: arrays[name] for name in names if name in arrays}
+
+    @staticmethod
+    def distributions(arrays: Arrays) -> Arrays:
+        """Return log₁₀ ‖g‖² at the end of a re-run; log₁₀ r of a system, in its tolerances' mean.
+
+        Both down to what is rounding: ``CONVERGED``, and the least of the tolerances.
+        """
+        if "rerun_theta" in arrays:
+            last = arrays["rerun_squared_gradient_norm"][arrays["rerun_iterations"]]
+            return {"end": np.log10(np.maximum(last, CONVERGED))[None]}
+        if "relative_residual" not in arrays:
+            return {}
+        r = np.log10(np.maximum(arrays["relative_residual"], 1e-12))
+        return {"residual": r.mean(axis=-1).ravel()}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the arrays of the systems and the re-runs, and how the re-runs end."""

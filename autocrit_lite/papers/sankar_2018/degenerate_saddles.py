@@ -62,6 +62,8 @@ class DegenerateSaddles(Experiment):
         "small_trials": 2,
     }
 
+    of_machine: ClassVar[tuple[str, ...]] = ("peak_memory",)
+
     rows: tuple[str, ...] = setting(
         tuple(ROWS), "Tables 1 to 9, and controls chosen by us", choices=tuple(ROWS)
     )
@@ -309,6 +311,11 @@ class DegenerateSaddles(Experiment):
             if set(names) <= set(arrays):
                 return {name: arrays[name] for name in names}
         raise KeyError(f"no task of {DegenerateSaddles.name} has {', '.join(arrays)}")
+
+    @staticmethod
+    def distributions(arrays: Arrays) -> Arrays:
+        """Return the logarithms of the losses that trainings end at."""
+        return {"loss": np.log(arrays["loss"][-1:])} if "loss" in arrays else {}
 
     def gather(self, records: Sequence[Record]) -> Results:
         """Return the numbers of all rows and trials; NaN where a row has none of a kind."""

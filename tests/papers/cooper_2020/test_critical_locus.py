@@ -303,10 +303,13 @@ def test_claims(experiment, results):
         "c20-dim-c": "corrected",
         "c20-dim-m": "reproduced",
         "c20-flat": "corrected",
+        "c20-flat-zeros": "false",
         "c20-growth": "corrected",
         "c20-cubic": "reproduced",
     }
     assert claims["c20-star"].value == "60 of 60 points"
+    count = np.sum(results["theorem_count"] > 1)
+    assert claims["c20-core"].value == f"m_ℓ, 0, n − m_ℓ at {count} of {count} points"
 
 
 @pytest.mark.parametrize(
@@ -318,6 +321,7 @@ def test_claims(experiment, results):
         ("dimension_rank", 1, "c20-dim-c"),
         ("minimum_zeros", 1, "c20-dim-m"),
         ("dimension_slice_zeros", 0, "c20-flat"),
+        ("found_short_printed", 0, "c20-flat-zeros"),
         ("minimum_dimension", 3, "c20-growth"),
         ("cubic_steps", 1.0, "c20-cubic"),
     ],

@@ -206,9 +206,11 @@ def test_claims(experiment, results):
     assert experiment.claims(as_printed)["s18-t3-momentum"].verdict == "reproduced"
     for claim in claims.values():
         assert claim.why
-    assert "All that are zero to the last bit are of the images" in claims["s18-t3-momentum"].why
     single = results["counts"][at(results, "single precision"), :, 0, 1].mean()
     assert f"single precision {single:g} are zero" in claims["s18-t1-momentum"].why
+    forced = results["sources"][row, :, 0].min()
+    others = claims["s18-t3-momentum"].value - forced
+    assert f"the number of others: {others:g}." in claims["s18-t3-momentum"].why
 
 
 def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, results):
@@ -281,25 +283,28 @@ def test_more_eigenvalues_are_negative_with_the_squared_error(experiment, result
     assert np.all(squared > 9 * experiment.course_hidden)
     why = experiment.claims(results)["s18-t1-momentum"].why
     assert "Of the eigenvalues that are not zero the paper has 13.1% negative" in why
-    assert "in the paper's network" in why
-    assert "in the paper's network" not in experiment.claims(results)["s18-t1-adam"].why
+    own = "The paper's network trained to the squared error"
+    assert own in why
+    assert own not in experiment.claims(results)["s18-t1-adam"].why
 
 
-def test_fewer_zeros_than_there_must_be_are_corrected(experiment, results):
+def test_the_papers_fewer_zeros_than_dead_pixels_make_are_corrected(experiment, results):
     sources = results["sources"].copy()
-    for dead, verdict in ((1625, "corrected"), (1540, "differs")):  # Table 7: 1529 ± 9
+    for dead, verdict in ((1625, "corrected"), (1529, "differs")):  # Table 7: 1529 ± 9
         sources[at(results, "Xavier"), :, 0] = dead
         claim = experiment.claims(replace(results, arrays={**results.arrays, "sources": sources}))
         assert claim["s18-t7-xavier"].verdict == verdict
-        least = 1625 + results["sources"][at(results, "Xavier"), :, -1].min()
-        said = f"No fewer than {least:g} can be zero"
-        assert (said in claim["s18-t7-xavier"].why) == (verdict == "corrected")
+        assert ("less than those forced" in claim["s18-t7-xavier"].why) == (verdict == "corrected")
 
 
 def test_accuracies_agree_within_the_error_of_10000_test_images(experiment, results):
-    """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %."""
+    """The paper prints 97.78 ± 0.13 %; that of a share of 10,000 images is 0.147 %, twice.
+
+    With both trials alike the difference of the means has the error √(2·0.147² + 0.12²·(1/2 + 1/8))
+    or 0.23 %, and as many degrees of freedom that twice as much is the bound.
+    """
     accuracy = results["accuracy"].copy()
-    for difference, verdict in ((0.0028, "reproduced"), (0.0032, "differs")):
+    for difference, verdict in ((0.0040, "reproduced"), (0.0060, "differs")):
         accuracy[at(results, "width × 10")] = 0.9778 - difference
         changed = replace(results, arrays={**results.arrays, "accuracy": accuracy})
         assert experiment.claims(changed)["s18-t9-250"].verdict == verdict
