@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import autocrit_lite as al
 from autocrit_lite.devices import require_device, to_device, to_numpy
 
-LOSSES = ("mse", "cross_entropy")
+LOSSES = ("mse", "cross_entropy", "softmax_mse")
 ACTIVATIONS = ("linear", "swish", "tanh", "sigmoid", "softplus", "relu")
 FINDERS = (
     al.newton_mr,

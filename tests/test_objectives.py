@@ -93,7 +93,7 @@ def test_cross_entropy_averages_over_samples():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "mae"}, "loss must be one of 'mse', 'cross_entropy', not 'mae'"),
+        ({"loss": "mae"}, "loss must be one of 'mse', 'cross_entropy', 'softmax_mse', not 'mae'"),
         ({"Y": np.zeros(11)}, r"Y must have shape \(11, 2\), not \(11,\)"),
         ({"Y": np.zeros((11, 1))}, r"Y must have shape \(11, 2\), not \(11, 1\)"),
         ({"Y": np.zeros(1, int), "loss": "cross_entropy"}, r"Y must have shape \(11,\), not"),

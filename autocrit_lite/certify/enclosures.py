@@ -116,7 +116,7 @@ class NetworkEnclosure:
     Raises
     ------
     ValueError
-        If the network's activation has none.
+        If the network's activation or its loss has none.
     """
 
     def __init__(self, objective: NetworkObjective) -> None:
@@ -130,6 +130,10 @@ class NetworkEnclosure:
         self.n = self.net.n_parameters
         X, Y = (np.asarray(array) for array in objective._data)
         self.loss, self.l2 = objective._options["loss"], float(objective._options["l2"])
+        if self.loss == "softmax_mse":
+            raise ValueError(
+                'objective must have the loss "mse" or "cross_entropy", not softmax_mse'
+            )
         n_outputs = self.net.layers[-1]
         if self.loss == "cross_entropy" and Y.ndim == 1:
             Y = np.eye(n_outputs)[Y]

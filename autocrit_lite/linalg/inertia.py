@@ -52,8 +52,7 @@ def morse_index(hessian: Array, tolerance: float = INDEX_TOLERANCE) -> Array:
     if not is_numpy_array(hessian):
         below = xp.astype(xp.linalg.eigvalsh(hessian) < -tolerance, xp.float64)
         return xp.mean(below, axis=-1)
-    shifted = hessian + tolerance * np.eye(n)
-    counts = [_pivots(H.T, lower=True)[0] for H in shifted.reshape(-1, n, n)]
+    counts = [_pivots(_shifted(H, tolerance), lower=True)[0] for H in hessian.reshape(-1, n, n)]
     return np.reshape(counts, hessian.shape[:-2]) / n
 
 
@@ -95,14 +94,21 @@ def inertia(matrix: Array, tolerance: float = INDEX_TOLERANCE) -> Inertia:
     if matrix.ndim != 2:
         raise ValueError(f"matrix must have shape (n, n), not {matrix.shape}")
     tolerance = number("tolerance", tolerance, at_least=0.0, finite=True)
-    H, n = np.array(matrix, order="F"), len(matrix)
-    diagonal = H.diagonal().copy()
+    n, diagonal = len(matrix), matrix.diagonal()
     # each factorisation destroys one triangle
-    np.fill_diagonal(H, diagonal + tolerance)
-    negative, _ = _pivots(H, lower=True)
-    np.fill_diagonal(H, diagonal - tolerance)
-    _, positive = _pivots(H, lower=False)
+    H = _shifted(matrix, tolerance)
+    negative, positive = _pivots(H, lower=True)
+    if tolerance > 0.0:
+        np.fill_diagonal(H, diagonal - tolerance)
+        _, positive = _pivots(H, lower=False)
     return Inertia(negative, n - negative - positive, positive)
+
+
+def _shifted(H: Array, tolerance: float) -> Array:
+    """Return H + τ1 in memory of its own, by columns, as LAPACK overwrites it."""
+    shifted = np.array(H, order="F")
+    np.fill_diagonal(shifted, H.diagonal() + tolerance)
+    return shifted
 
 
 def _pivots(H: Array, *, lower: bool) -> tuple[int, int]:

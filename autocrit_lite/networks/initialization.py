@@ -24,6 +24,10 @@ def _xavier(rng: np.random.Generator, n_out: int, n_in: int) -> Array:
     return rng.uniform(-bound, bound, (n_out, n_in))
 
 
+def _xavier_normal(rng: np.random.Generator, n_out: int, n_in: int) -> Array:
+    return rng.standard_normal((n_out, n_in)) * np.sqrt(2.0 / (n_in + n_out))
+
+
 def _orthogonal(rng: np.random.Generator, n_out: int, n_in: int) -> Array:
     Q, R = np.linalg.qr(rng.standard_normal((max(n_out, n_in), min(n_out, n_in))))
     # without the signs Q is not uniform over the orthogonal matrices
@@ -40,6 +44,7 @@ SCHEMES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
     "normal": _normal,
     "he": _he,
     "xavier": _xavier,
+    "xavier_normal": _xavier_normal,
     "orthogonal": _orthogonal,
     "unit_rows": _unit_rows,
 }
@@ -52,13 +57,15 @@ def initial_theta(net: MLP, scheme: str, rng: np.random.Generator) -> Array:
     Parameters
     ----------
     net : MLP
-    scheme : {"normal", "he", "xavier", "orthogonal", "unit_rows"}
+    scheme : {"normal", "he", "xavier", "xavier_normal", "orthogonal", "unit_rows"}
         How the weights of each matrix (out, in) are drawn:
 
         - ``"normal"``: Gaussian, variance 1 over the number of weights (Frye et al. 2019, 6.3);
         - ``"he"``: Gaussian, variance 2/in (He et al. 2015, eq. 10; the formula printed under this
           name by Sankar & Balasubramanian 2018, Table 6, is another);
         - ``"xavier"``: uniform within ±√(6/(in + out)) (Glorot & Bengio 2010, eq. 16);
+        - ``"xavier_normal"``: Gaussian of the same variance, 2/(in + out) (the default of the
+          library in the public code of Sankar & Balasubramanian 2018);
         - ``"orthogonal"``: uniform among matrices of orthonormal rows or columns, whichever are
           the fewer (Saxe et al. 2013);
         - ``"unit_rows"``: rows of length 1 in random directions (the public code of Frye et al.

@@ -43,11 +43,12 @@ def network_loss(
     net : MLP
     theta : array (n,)
     X : array (N, inputs)
-    Y : array (N, outputs) of targets for ``"mse"``, or (N,) of integer labels for
-        ``"cross_entropy"``
-    loss : {"mse", "cross_entropy"}
+    Y : array (N, outputs) of targets for ``"mse"``, or (N,) of integer labels
+    loss : {"mse", "cross_entropy", "softmax_mse"}
         The squared error averaged over samples and outputs, or the softmax cross-entropy
-        averaged over samples (Frye et al. 2021, A.1.2).
+        averaged over samples (Frye et al. 2021, A.1.2), or the squared error of softmax's outputs
+        against the one-hot labels, averaged over samples and outputs (the public code of Sankar &
+        Balasubramanian 2018).
     l2 : float
         Adds ``l2`` times the mean of θ².
 
@@ -66,7 +67,11 @@ def network_loss(
     else:
         Z = Z - anp.max(Z, axis=1, keepdims=True)
         log_probability = Z - anp.log(anp.sum(anp.exp(Z), axis=1, keepdims=True))
-        value = -anp.mean(log_probability[anp.arange(Y.shape[0]), Y])
+        if loss == "cross_entropy":
+            value = -anp.mean(log_probability[anp.arange(Y.shape[0]), Y])
+        else:
+            hot = anp.eye(Z.shape[1])[Y]
+            value = anp.mean((anp.exp(log_probability) - hot) ** 2)
     return value + l2 * anp.mean(theta**2)
 
 
@@ -82,10 +87,9 @@ class NetworkObjective:
     X : array (N, inputs) of float64
     Y : array
         (N, outputs) of targets for ``"mse"``; (N,) of integer labels from 0 to outputs − 1, or
-        (N, outputs) of one-hot rows, for ``"cross_entropy"``.
-    loss : {"mse", "cross_entropy"}
-        The squared error averaged over samples and outputs, or the softmax cross-entropy averaged
-        over samples (Frye et al. 2021, A.1.2).
+        (N, outputs) of one-hot rows, for the others.
+    loss : {"mse", "cross_entropy", "softmax_mse"}
+        As ``network_loss`` defines them.
     l2 : float
         Adds ``l2`` times the mean of θ² (0 by default: Frye et al. 2021, Fig. 3).
     compress : bool
@@ -120,10 +124,10 @@ class NetworkObjective:
 
     Memory, in numbers of 8 bytes: the objective keeps a copy of the data, N (inputs + outputs + 1),
     and another one for ``subset`` and ``to_device``, but not of arrays that cannot be written to.
-    A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units, on top of which a
-    product needs a few chunks' worth. A dense matrix needs its n² and up to n² / 2 more until it
-    returns, for each of the points in a batch that go through the samples together, and
-    T = (units of a layer)² numbers for each sample of a chunk.
+    A point of ``linearize`` keeps N (4 hidden + 2 outputs), summed over units (3 outputs with
+    "softmax_mse"), on top of which a product needs a few chunks' worth. A dense matrix needs its
+    n² and up to n² / 2 more until it returns, for each of the points in a batch that go through
+    the samples together, and T = (units of a layer)² numbers for each sample of a chunk.
 
     Examples
     --------
@@ -156,7 +160,8 @@ class NetworkObjective:
         self.net, self.n_samples = net, X.shape[0]
         self._data = _kept(X), _kept(given)
         self._options: dict[str, Any] = {"loss": loss, "l2": l2, "compress": compress}
-        scale = 2.0 / (self.n_samples * net.layers[-1]) if loss == "mse" else 1.0 / self.n_samples
+        mean_over_outputs = 1.0 if loss == "cross_entropy" else 2.0 / net.layers[-1]
+        scale = mean_over_outputs / self.n_samples
         xp, place = array_namespace(X), {"dtype": Y.dtype, "device": device(X)}
         ones = xp.ones((self.n_samples, 1), **place) if net.bias else None
         constant = xp.asarray(0.0, **place)
@@ -167,7 +172,8 @@ class NetworkObjective:
         chunks = in_chunks(X, Y, ones, chunk_size(net, budget))
         self._problem = Problem(net, loss, chunks, scale, constant, l2, budget)
         *hidden, outputs = net.layers[1:]
-        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + 2 * outputs)
+        kept = 3 if loss == "softmax_mse" else 2  # of each output
+        self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + kept * outputs)
 
     # a mini-batch needs neither of these
     @cached_property

@@ -131,7 +131,7 @@ def blocks(net: MLP, theta: Array, X: Array, loss: str) -> tuple[list[Array], li
             own = np.append(own, b[q])
         found.append(Block("dependent inputs", own, dependencies(columns)))
 
-    if loss == "cross_entropy":
+    if loss != "mse":
         W, b = where[-1]
         groups = [W[:, j] for j in np.flatnonzero(alive[-2])] + [b] * net.bias
         found += [Block("softmax shift", group, np.ones((len(W), 1))) for group in groups]
@@ -244,7 +244,7 @@ def null_space(net: MLP, theta: Array, X: Array, loss: str = "cross_entropy") ->
         With one hidden layer or more.
     theta : array (n,)
     X : array (N, inputs)
-    loss : {"cross_entropy", "mse"}
+    loss : {"cross_entropy", "softmax_mse", "mse"}
 
     Raises
     ------
@@ -333,7 +333,7 @@ def most_negative(net: MLP, loss: str = "cross_entropy") -> int:
     >>> most_negative(MLP((784, 25, 10), activation="relu"))
     225
     """
-    one_of("loss", loss, LOSSES)
+    one_of("loss", loss, ("cross_entropy", "mse"))
     if net.activation not in ("relu", "linear"):
         raise ValueError(f'net.activation must be "relu" or "linear", not {net.activation!r}')
     weights = [n_out * n_in for n_out, n_in in net.shapes]

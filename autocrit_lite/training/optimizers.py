@@ -136,19 +136,26 @@ class Adagrad(Rule):
 
 @dataclass(frozen=True)
 class NoisySGD(Rule):
-    """θ ← θ − η(g + ξ), ξ uniform on the sphere of radius ``noise`` (Ge et al. 2015, algorithm 1).
+    """θ ← θ + v, v ← μv − η(g + ξ), ξ uniform on the sphere of radius ``noise``.
 
-    Theirs is the unit sphere. The rate is chosen by us (as for gradient descent).
+    Ge et al. 2015, algorithm 1, has the unit sphere and no momentum (μ = 0); the public code of
+    Sankar & Balasubramanian 2018 has μ = 0.9. The rate is chosen by us (as for gradient descent).
     """
 
     rate: float = 0.01
     noise: float = 1.0
+    momentum: float = 0.0
     random = True
+
+    def init(self, theta: Array) -> Any:
+        """Return v = 0."""
+        return (0.0 * theta,)
 
     def step(self, gradient: Array, state: Any, normal: Normal) -> tuple[Array, Any]:
         """Return the change of theta and the new state."""
         xi = self.noise * _unit(normal(gradient.shape[-1]))
-        return -self.rate * (gradient + xi), ()
+        velocity = self.momentum * state[0] - self.rate * (gradient + xi)
+        return velocity, (velocity,)
 
 
 @dataclass(frozen=True)

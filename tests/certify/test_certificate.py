@@ -165,6 +165,10 @@ def test_what_is_wrong_with_an_argument_is_said_by_name():
     relu = objective((2, 2, 2), "softplus", True, "mse")
     with pytest.raises(ValueError, match="activations swish, tanh"):
         certify(relu, np.zeros(12))
+    net = al.MLP((2, 2, 2), "swish", True)
+    softmax = al.NetworkObjective(net, np.eye(2), np.array([0, 1]), "softmax_mse")
+    with pytest.raises(ValueError, match='loss "mse" or "cross_entropy", not softmax_mse'):
+        certify(softmax, np.zeros(12))
 
 
 # --- the arithmetic ---

@@ -18,6 +18,7 @@ def weights(scheme, seed=0, net=NET):
         ("normal", [1 / 4000, 1 / 6000]),
         ("he", [2 / 80, 2 / 50]),
         ("xavier", [2 / 130, 2 / 170]),
+        ("xavier_normal", [2 / 130, 2 / 170]),
         ("unit_rows", [1 / 80, 1 / 50]),
     ],
 )

@@ -20,6 +20,7 @@ CASES = {
     "one hidden layer": ((6, 4, 3), "relu", True, "cross_entropy"),
     "two hidden layers": ((8, 5, 4, 3), "relu", True, "cross_entropy"),
     "three hidden layers": ((6, 4, 4, 4, 3), "relu", True, "cross_entropy"),
+    "squared error of softmax": ((6, 4, 3), "relu", True, "softmax_mse"),
     "without biases": ((6, 4, 3), "relu", False, "cross_entropy"),
     "squared error": ((7, 4, 7), "relu", True, "mse"),
     "sigmoid": ((7, 4, 7), "sigmoid", True, "mse"),
@@ -165,8 +166,18 @@ def test_no_more_eigenvalues_are_negative_than_can_be(layers, activation, bias, 
 def test_units_that_curve_have_no_such_bound():
     with pytest.raises(ValueError, match="activation must be"):
         most_negative(MLP((6, 4, 3), "swish"))
-    with pytest.raises(ValueError, match="loss must be one of"):
-        most_negative(MLP((6, 4, 3), "relu"), "hinge")
+    for loss in ("hinge", "softmax_mse"):
+        with pytest.raises(ValueError, match="loss must be one of"):
+            most_negative(MLP((6, 4, 3), "relu"), loss)
+
+
+def test_the_squared_error_of_softmax_goes_beyond_the_bound_of_the_cross_entropy():
+    rng = np.random.default_rng(0)
+    net = MLP((6, 4, 3), "relu")
+    X, Y = rng.standard_normal((50, 6)), rng.integers(0, 3, 50)
+    theta = 2.0 * rng.standard_normal(net.n_parameters)
+    H = NetworkObjective(net, X, Y, loss="softmax_mse").linearize(theta).hessian()
+    assert np.sum(np.linalg.eigvalsh(H) < -1e-6) > most_negative(net)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Array
 from ...linalg.inertia import INDEX_TOLERANCE
 from ...points.flat_directions import SIGNS, SOURCES
 from ...runner.results import Measured, Results
 from ...statistics import LEVEL, Comparison, means
 from ..statements import Statements
+from .digit_spectra import ROUNDING
 
 N_TEST, TRIALS = 10_000, 8
 """Of the paper: test images of MNIST, and trials (section 3)."""
-
-ROUNDING = 1e-12
-"""What rounding makes of zero eigenvalues is smaller."""
 
 STATEMENTS = Statements("sankar_2018", globals())
 measured = STATEMENTS.measured
@@ -74,17 +73,44 @@ def table_row(id: str, results: Results, row: int) -> dict[str, Measured]:
         also.append("single")
     if "zero" in printed:
         also.append("forced")
-        numbers |= {"dead": dead, "others": compared["zero"].value - dead}
+        shifts = results["sources"][row, :, SOURCES.index("softmax shift")].min()
+        numbers |= {"dead": dead, "others": compared["zero"].value - dead, "shifts": shifts}
     # each trial keeps a bound, hence their mean does; half of the last digit is rounding
     if "negative" in printed and printed["negative"][0] - 0.5 > most:
-        verdict, numbers = "corrected", numbers | {"most": most}
         also.append("impossible")
+        verdict, numbers = "corrected", numbers | {"most": most} | squared_error(results, row)
+        theirs = printed["negative"][0] / (printed["negative"][0] + printed["positive"][0])
+        numbers["theirs"] = theirs
+        if "library" in numbers:
+            also.append("library")
     if "zero" in printed and printed["zero"][0] + 0.5 < dead:
         verdict = "corrected"
         also.append("fewer")
     values = [c.value for c in compared.values()]
     value = values if len(values) > 1 else values[0]
     return measured(id, value, compared, *also, verdict=verdict, **numbers)
+
+
+def squared_error(results: Results, row: int) -> dict[str, Any]:
+    """Return by the fields of the text which share is negative with the public code's loss."""
+
+    def share(signs: Array) -> str:
+        nonzero = signs.sum(axis=1) - signs[:, SIGNS.index("zero")]
+        of = signs[:, SIGNS.index("negative")] / nonzero
+        return f"{of.mean():.1%} ± {np.std(of, ddof=1) if len(of) > 1 else 0.0:.1%}"
+
+    method = results.coordinates["row"][row]
+    small = results["small_signs"][:, results.coordinates["small_method"].index(method)]
+    losses = results.coordinates["small_loss"]
+    numbers = {
+        "squared": share(small[losses.index("softmax_mse")]),
+        "entropy": share(small[losses.index("cross_entropy")]),
+        "small_trials": small.shape[1],
+    }
+    if method in results.coordinates["library_method"]:
+        signs = results["library_signs"][results.coordinates["library_method"].index(method)]
+        numbers |= {"library": share(signs), "library_trials": len(signs)}
+    return numbers
 
 
 def zeros(results: Results, row: int) -> dict[str, str]:

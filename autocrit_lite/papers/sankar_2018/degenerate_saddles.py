@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,53 +19,9 @@ from ...runner.experiment import Arrays, Experiment, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
 from .claims import tables_and_figures
-from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, spectrum
-from .digits_training import Features, Images, Training, train
-
-
-class Row(NamedTuple):
-    """A row of a table, as it differs from the first one: Nesterov momentum on 784-25-10.
-
-    ``hidden`` holds the widths of the hidden layers as multiples of the setting, ``rate`` and
-    ``batch`` are likewise multiples; ``data`` is the name of ``Images``, or None for the
-    setting ``images``.
-    """
-
-    method: str = "momentum"
-    initialization: str = "normal"
-    hidden: tuple[int, ...] = (1,)
-    data: str | None = None
-    precision: str = "double"
-    spectrum: bool = True
-    rate: float = 1.0
-    batch: int = 1
-
-
-ROWS = {
-    "momentum": Row(),  # Tables 1 and 3, "normal" of Table 7
-    "Adam": Row("Adam"),
-    "Adagrad": Row("Adagrad"),
-    "noisy SGD": Row("noisy SGD"),
-    "saddle-free Newton": Row("saddle-free Newton"),
-    "He": Row(initialization="he"),
-    "Xavier": Row(initialization="xavier"),
-    "orthogonal": Row(initialization="orthogonal"),
-    "2 hidden layers": Row(hidden=(1, 1)),
-    "3 hidden layers": Row(hidden=(1, 1, 1)),
-    "width × 2": Row(hidden=(2,), spectrum=False),
-    "width × 4": Row(hidden=(4,), spectrum=False),
-    "width × 10": Row(hidden=(10,), spectrum=False),
-    # controls, chosen by us
-    "single precision": Row(precision="single"),
-    "training images": Row(data="train"),
-    "random split": Row(data="split"),
-    "all images": Row(data="all"),
-    "cropped": Row(data="cropped"),
-    "jittered": Row(data="jittered"),
-    "rate × 10": Row(rate=10.0),
-    "batch × 10": Row(batch=10),
-}
-"""The rows by name."""
+from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, signs, spectrum
+from .digits_training import N_CLASSES, Features, Images, Training, train
+from .rows import CLASSIFIER_LOSSES, FEATURE_ROWS, METHODS, ROWS, Row
 
 DIMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("loss", "error"), ("epoch",)),
@@ -76,13 +32,12 @@ DIMS: dict[str, tuple[str, ...]] = {
     "distance": ("law",),
     **{f"course_{name}": ("point",) for name in ("epoch", "loss", "error", "known_zeros")},
     "course_eigenvalues": ("point", "course_eigenvalue"),
+    "library_signs": ("sign",),
+    "small_signs": ("sign",),
 }
 """The dimensions that arrays have beyond row and trial."""
 
 LABELS = {"tolerance": TOLERANCES, "sign": SIGNS, "source": SOURCES, "law": LAWS}
-
-FEATURE_ROWS = tuple(name for name, row in ROWS.items() if row.data is None)
-"""Those that features of another data set can have."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +58,8 @@ class DegenerateSaddles(Experiment):
         "course_size": 10,
         "course_hidden": 4,
         "course_epochs": 10,
+        "library_trials": 1,
+        "small_trials": 2,
     }
 
     of_machine: ClassVar[tuple[str, ...]] = ("peak_memory",)
@@ -161,6 +118,22 @@ class DegenerateSaddles(Experiment):
     course_size: int = setting(14, 'chosen by us ("a much smaller network", section 5)', at_least=2)
     course_hidden: int = setting(10, "chosen by us, as above", at_least=1)
     course_epochs: int = setting(30, "chosen by us, as above", at_least=1)
+    library_methods: tuple[str, ...] = setting(
+        (),
+        "Tables 1 and 5 have all four; of those here the paper's network is trained to the squared "
+        "error, too. None is archived: each takes a quarter of an hour of one core",
+        choices=METHODS,
+    )
+    library_trials: int = setting(1, "chosen by us: 8 in section 3", at_least=1)
+    small_trials: int = setting(
+        2, "chosen by us: so many are archived, of 8 in section 3", at_least=1
+    )
+    library_rate: float = setting(
+        0.1, "the default of the library in the paper's public code, of momentum too", above=0.0
+    )
+    library_batch_size: int = setting(
+        128, "the public code for CIFAR-10; that for MNIST misspells the name", at_least=1
+    )
     seed: int = setting(0, "chosen by us: of weights, batches, noise, splits and jitter")
     device: str = setting(
         "cpu",
@@ -171,6 +144,8 @@ class DegenerateSaddles(Experiment):
     def check(self) -> None:
         """Raise a ValueError if rows are missing or repeated, or features cannot have them."""
         different("rows", self.rows)
+        if self.library_methods:
+            different("library_methods", self.library_methods)
         controls = [name for name in self.rows if name not in FEATURE_ROWS]
         if self.features and controls:
             raise ValueError(f"rows must not hold {controls} with features: they are of images")
@@ -222,10 +197,63 @@ class DegenerateSaddles(Experiment):
             trial=trial,
         )
 
+    def library_training(self, method: str, trial: int, loss: str, small: bool) -> Training:
+        """Return a training with the settings of the library that the paper's public code uses.
+
+        These are classical momentum, also for noisy SGD, its rate and mini-batches, and Xavier's
+        normal weights. Its Adam and Adagrad multiply by the root that they should divide by, with
+        which no network trains; here they divide. The squared error is a mean over the outputs:
+        training ends where their sum changes by less than ``stop``.
+        """
+        first = self.training(ROWS[method], trial)
+        options = dict(first.options)
+        if method in ("momentum", "noisy SGD"):
+            options |= {"rate": self.library_rate, "momentum": self.momentum}
+        training = replace(
+            first,
+            method="classical momentum" if method == "momentum" else method,
+            options=options,
+            batch_size=self.library_batch_size,
+            initialization="xavier_normal",
+            stop=self.stop / (N_CLASSES if loss == "softmax_mse" else 1),
+            loss=loss,
+        )
+        if not small:
+            return training
+        data = self.data(None, trial, self.course_size)
+        return replace(training, data=data, hidden=(self.course_hidden,))
+
+    def library_trainings(self) -> dict[tuple[str, str, int], list[Training]]:
+        """Return by loss, method and trial the trainings with the library's settings.
+
+        First that of the small network, then, to the squared error, that of the paper's. All of a
+        trial come before the next one.
+        """
+        found: dict[tuple[str, str, int], list[Training]] = {}
+        for trial in range(max(self.small_trials, self.library_trials)):
+            for loss, method in product(CLASSIFIER_LOSSES, METHODS):
+                large = loss == "softmax_mse" and method in self.library_methods
+                sizes = [True] * (trial < self.small_trials)
+                sizes += [False] * (large and trial < self.library_trials)
+                found[loss, method, trial] = [
+                    self.library_training(method, trial, loss, small) for small in sizes
+                ]
+        return found
+
+    def training_task(self, training: Training) -> Task:
+        """Return the task of a training."""
+        return self.task(partial(train, training), stage="train", **training.configuration)
+
     def train_task(self, row: Row, trial: int) -> Task:
         """Return the task of a row's training."""
-        training = self.training(row, trial)
-        return self.task(partial(train, training), stage="train", **training.configuration)
+        return self.training_task(self.training(row, trial))
+
+    def signs_task(self, training: Training) -> Task:
+        """Return the task of counting eigenvalues by sign where a training ends."""
+        trained = self.training_task(training)
+        return self.task(
+            partial(signs, training), trained, stage="signs", train=trained.configuration
+        )
 
     def spectrum_task(self, row: Row, trial: int) -> Task:
         """Return the task of the spectrum where a row's training ends."""
@@ -250,7 +278,8 @@ class DegenerateSaddles(Experiment):
         return self.task(partial(course, training), stage="course", **training.configuration)
 
     def stages(self) -> list[list[Task]]:
-        """Return the trainings, each once, then the courses and the spectra.
+        """Return the trainings, each once, then the courses and the spectra, then the same with the
+        settings of the library in the public code.
 
         All rows of a trial come before the next trial, so that a run that is stopped early leaves
         whole trials: with ``trials`` set to their number they can be looked at.
@@ -264,13 +293,24 @@ class DegenerateSaddles(Experiment):
                 trainings.setdefault(task.key, task)
             later.append(self.course_task(trial))
             later += [self.spectrum_task(row, trial) for row in rows if row.spectrum]
-        return [list(trainings.values()), later]
+        library = [t for trainings in self.library_trainings().values() for t in trainings]
+        return [
+            list(trainings.values()),
+            later,
+            [self.training_task(training) for training in library],
+            [self.signs_task(training) for training in library],
+        ]
 
     @staticmethod
     def binding(arrays: Arrays) -> Arrays:
-        """Return the first losses of a training, or a spectrum: training amplifies rounding."""
-        names = ("first_losses",) if "first_losses" in arrays else ("eigenvalues", "sources")
-        return {name: arrays[name] for name in names}
+        """Return the first losses of a training, or a spectrum: training amplifies rounding.
+
+        Of signs that were counted, the norm of the gradient: an eigenvalue may lie on the border.
+        """
+        for names in (("first_losses",), ("eigenvalues", "sources"), ("gradient_norm",)):
+            if set(names) <= set(arrays):
+                return {name: arrays[name] for name in names}
+        raise KeyError(f"no task of {DegenerateSaddles.name} has {', '.join(arrays)}")
 
     @staticmethod
     def distributions(arrays: Arrays) -> Arrays:
@@ -302,6 +342,39 @@ class DegenerateSaddles(Experiment):
             )
             | Results.stacked(courses, trial=trials)
             | Results({"most_negative": most}, {"most_negative": ("row",)}, LABELS)
+            | self.library_results(found)
+        )
+
+    def library_results(self, found: Mapping[str, Record]) -> Results:
+        """Return what was trained with the library's settings.
+
+        Arrays of the paper's network begin with "library_", those of the small one with "small_".
+        """
+
+        def cell(part: str, training: Training) -> Results:
+            trained = found[self.training_task(training).key].arrays
+            counted = found[self.signs_task(training).key].arrays
+            own = {"accuracy": trained["accuracy"], "epochs": np.array(len(trained["loss"]) - 1)}
+            own |= {name: counted[name] for name in ("signs", "below")}
+            return Results.of({f"{part}_{name}": x for name, x in own.items()}, DIMS)
+
+        trainings = self.library_trainings()
+        trials, small_trials = range(self.library_trials), range(self.small_trials)
+        large = [
+            cell("library", trainings["softmax_mse", method, trial][-1])
+            for method, trial in product(self.library_methods, trials)
+        ]
+        small = [
+            cell("small", trainings[key][0])
+            for key in product(CLASSIFIER_LOSSES, METHODS, small_trials)
+        ]
+        none = Results({}, {}, {"library_method": ()})
+        return Results.stacked(
+            small, small_loss=CLASSIFIER_LOSSES, small_method=METHODS, small_trial=small_trials
+        ) | (
+            Results.stacked(large, library_method=self.library_methods, library_trial=trials)
+            if large
+            else none
         )
 
     def most_negative(self, row: Row) -> float:

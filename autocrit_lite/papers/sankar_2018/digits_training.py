@@ -20,7 +20,7 @@ from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
 from ...runner.experiment import Arrays
 from ...runner.results import FIRST_BITS, rounded
-from ...training.optimizers import Adagrad, Adam, Nesterov, NoisySGD, Rule
+from ...training.optimizers import Adagrad, Adam, Momentum, Nesterov, NoisySGD, Rule
 
 N_CLASSES = 10
 N_FIRST = 5
@@ -28,6 +28,7 @@ N_FIRST = 5
 
 RULES: dict[str, Callable[..., Rule]] = {
     "momentum": Nesterov,
+    "classical momentum": Momentum,
     "Adam": Adam,
     "Adagrad": Adagrad,
     "noisy SGD": NoisySGD,
@@ -183,6 +184,8 @@ class Training:
         Training ends once the loss changes by less from one epoch to the next.
     max_epochs : int
     seed, trial : int
+    loss : str
+        Of a classifier: "cross_entropy" or "softmax_mse".
     """
 
     data: Images | Features
@@ -197,12 +200,19 @@ class Training:
     max_epochs: int
     seed: int
     trial: int
+    loss: str = "cross_entropy"
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The same as a dictionary; of the data only what plays a part."""
+        """The same as a dictionary; of the data only what plays a part.
+
+        Cross-entropy is not named: results of a time when there was no other loss keep their keys.
+        """
         data = {name: value for name, value in asdict(self.data).items() if value is not None}
-        return {**asdict(self), "data": data}
+        found = {**asdict(self), "data": data}
+        if self.loss == "cross_entropy":
+            del found["loss"]
+        return found
 
     def problem(self) -> tuple[MLP, str, Split, Array]:
         """Return network, loss, data, and targets: labels, or the inputs themselves."""
@@ -211,7 +221,7 @@ class Training:
         if self.method == "saddle-free Newton":
             return MLP((inputs, *self.hidden, inputs), self.activation), "mse", data, data.X
         net = MLP((inputs, *self.hidden, N_CLASSES), self.activation)
-        return net, "cross_entropy", data, data.labels
+        return net, self.loss, data, data.labels
 
     def initial_theta(self, net: MLP) -> Array:
         """Return θ (n,) where training starts."""

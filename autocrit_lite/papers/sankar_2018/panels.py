@@ -125,6 +125,31 @@ def zeros_by_epoch(ax: Axes, epoch: Array, zeros: Mapping[float, Array], known: 
     ax.set(xlabel="epoch", ylabel="zero eigenvalues", yscale="log")
 
 
+def negative_shares(
+    ax: Axes, methods: Sequence[str], shares: Mapping[str, Array], printed: Array
+) -> None:
+    """Draw the share of negative eigenvalues by method and loss, a dot for each trial.
+
+    Parameters
+    ----------
+    ax : Axes
+    methods : sequence of K str
+    shares : dict of arrays (K, trials)
+        By loss; NaN is left out.
+    printed : array (K,)
+        By the paper, drawn as lines across.
+    """
+    x = np.arange(len(methods))
+    for k, ((name, own), color) in enumerate(
+        zip(shares.items(), _shades(len(shares)), strict=True)
+    ):
+        place = np.repeat(x + 0.2 * (k - (len(shares) - 1) / 2), own.shape[1])
+        ax.plot(place, own.ravel(), "o", ms=4, mew=0, alpha=0.6, color=color, label=name)
+    ax.hlines(printed, x - 0.35, x + 0.35, color=NEITHER, label="printed")
+    ax.set(xticks=x, xticklabels=list(methods), ylabel="share of negative eigenvalues")
+    ax.set_ylim(bottom=0.0)
+
+
 def bulk_against_laws(
     ax: Axes, eigenvalues: Array, laws: Mapping[str, Law], distance: Sequence[float]
 ) -> None:

@@ -8,18 +8,16 @@ import pytest
 
 from autocrit_lite.networks.objective import NetworkObjective
 from autocrit_lite.papers.sankar_2018.claims import PRINTED
-from autocrit_lite.papers.sankar_2018.degenerate_saddles import (
-    FEATURE_ROWS,
-    ROWS,
-    DegenerateSaddles,
-)
+from autocrit_lite.papers.sankar_2018.degenerate_saddles import DegenerateSaddles
 from autocrit_lite.papers.sankar_2018.digit_spectra import (
     COURSE_FRACTIONS,
+    ROUNDING,
     TOLERANCES,
     bulk,
     nearest_laws,
 )
 from autocrit_lite.papers.sankar_2018.digits_training import Features, Images
+from autocrit_lite.papers.sankar_2018.rows import CLASSIFIER_LOSSES, FEATURE_ROWS, ROWS
 from autocrit_lite.points.spectral_laws import MarchenkoPastur, Semicircle, kolmogorov_smirnov
 from autocrit_lite.runner.store import Store
 
@@ -37,6 +35,8 @@ SMALL = {
     "course_hidden": 2,
     "course_epochs": 3,
     "trials": 2,
+    "small_trials": 2,
+    "library_methods": ("momentum",),
 }
 
 
@@ -127,7 +127,7 @@ def test_controls_have_no_dead_pixels(results):
 
 
 def test_single_precision_is_another_spectrum_of_the_same_network(experiment, results):
-    trainings, _ = experiment.stages()
+    trainings, *_ = experiment.stages()
     assert len(trainings) == 2 * (len(ROWS) - 1)
     double, single = at(results, "momentum"), at(results, "single precision")
     np.testing.assert_array_equal(results["loss"][double], results["loss"][single])
@@ -231,6 +231,61 @@ def test_the_papers_negative_eigenvalues_are_more_than_there_can_be(experiment, 
     # a bound that the printed number keeps corrects nothing
     wide = replace(results, arrays={**results.arrays, "most_negative": most + 1e4})
     assert experiment.claims(wide)["s18-t1-momentum"].verdict == "differs"
+
+
+@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+def test_signs_are_those_of_the_dense_hessian(experiment, results, store, loss):
+    (*_, training) = experiment.library_trainings()[loss, "momentum", 0]
+    theta = store.read(experiment.training_task(training)).arrays["theta"]
+    net, own, images, targets = training.problem()
+    assert own == loss
+    H = NetworkObjective(net, images.X, targets, loss=loss).linearize(theta).hessian()
+    found = store.read(experiment.signs_task(training)).arrays
+    live = H.any(axis=1)
+    eigenvalues = np.linalg.eigvalsh(H[live][:, live])
+    # where rounding decides no sign
+    rounding = 1e-14 * np.abs(eigenvalues).max()
+    assert found["below"] == np.sum(eigenvalues < -ROUNDING)
+    low, high = (np.sum(eigenvalues < sign * rounding) for sign in (-1, 1))
+    assert low <= found["signs"][0] <= high
+    assert found["signs"][1] >= np.sum(~live)
+    assert found["signs"].sum() == net.n_parameters
+
+
+def test_the_librarys_settings(experiment):
+    for (loss, method, trial), trainings in experiment.library_trainings().items():
+        large = loss == "softmax_mse" and (method, trial) == ("momentum", 0)
+        assert [t.hidden for t in trainings] == [(2,), (3,)][: 1 + large]
+        for training in trainings:
+            assert (training.loss, training.trial, training.batch_size) == (loss, trial, 128)
+            assert training.stop == pytest.approx(1e-4 if loss == "softmax_mse" else 1e-3)
+            assert training.initialization == "xavier_normal"
+            if method in ("momentum", "noisy SGD"):
+                assert training.options["rate"] == 0.1
+                assert training.options["momentum"] == 0.9
+    names = [training.method for t in experiment.library_trainings().values() for training in t]
+    assert "momentum" not in names  # which is Nesterov's here
+    assert "classical momentum" in names
+
+
+def test_results_of_the_cross_entropy_keep_their_keys(experiment):
+    for (loss, *_), trainings in experiment.library_trainings().items():
+        for training in trainings:
+            named = experiment.training_task(training).configuration.get("loss")
+            assert named == (loss if loss == "softmax_mse" else None)
+    assert not any("loss" in task.configuration for task in experiment.stages()[0])
+
+
+def test_more_eigenvalues_are_negative_with_the_squared_error(experiment, results):
+    squared = results["small_below"][results.coordinates["small_loss"].index("softmax_mse")]
+    entropy = results["small_below"][results.coordinates["small_loss"].index("cross_entropy")]
+    assert np.all(entropy <= 9 * experiment.course_hidden)
+    assert np.all(squared > 9 * experiment.course_hidden)
+    why = experiment.claims(results)["s18-t1-momentum"].why
+    assert "Of the eigenvalues that are not zero the paper has 13.1% negative" in why
+    own = "The paper's network trained to the squared error"
+    assert own in why
+    assert own not in experiment.claims(results)["s18-t1-adam"].why
 
 
 def test_the_papers_fewer_zeros_than_dead_pixels_make_are_corrected(experiment, results):
@@ -377,6 +432,8 @@ class TestFeatures:
     [
         ({"rows": ()}, "rows must be one or more"),
         ({"rows": ("Adam", "Adam")}, "rows must be one or more different"),
+        ({"library_methods": ("Adam", "Adam")}, "library_methods must be one or more different"),
+        ({"library_methods": ("He",)}, "library_methods must be one of"),
         ({"rows": ("RMSprop",)}, "rows must be one of"),
         ({"size": 29}, "size and course_size must be at most 28"),
         ({"crop": 30}, "crop must be at most 28"),

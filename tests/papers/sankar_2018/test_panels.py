@@ -66,3 +66,14 @@ def test_bulk_against_laws_draws_distribution_functions_whose_gap_is_the_distanc
     assert wigner.get_label() == f"Wigner: distance {distance:.2f}"
     assert ax.get_xscale() == "symlog"
     assert 0.0 in ax.get_xticks()
+
+
+def test_negative_shares_has_a_dot_for_each_trial_and_the_papers_lines(ax):
+    shares = {"a": np.array([[0.1, 0.2], [0.3, np.nan]]), "b": np.array([[0.4], [0.5]])}
+    panels.negative_shares(ax, ["first", "second"], shares, np.array([0.15, 0.35]))
+    for line, (name, own) in zip(ax.lines, shares.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_ydata(), own.ravel())
+        np.testing.assert_array_equal(np.round(line.get_xdata()), np.repeat([0, 1], own.shape[1]))
+    (lines,) = ax.collections
+    np.testing.assert_array_equal([segment[0, 1] for segment in lines.get_segments()], [0.15, 0.35])
