@@ -1,0 +1,145 @@
+"""Plant faults in the certificates, one at a time, and see that a test fails for each.
+
+``make test-mutations`` runs it; a part of a description as argument runs those alone. A fault is
+planted in a copy of the package. Prints a table; exit status 1 if a fault survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path("autocrit_lite/certify")
+
+FAULTS = [
+    # --- the arithmetic of balls
+    ("balls.py", "radius * (1.0 + 4.0 * (steps + 4) * U) + steps * TINY", "radius",
+     "radii are rounded to nearest without being enlarged"),
+    ("balls.py", "enlarged(self.radius + b.radius + U * np.abs(middle), 3)",
+     "enlarged(self.radius + b.radius, 3)",
+     "a sum is not inflated for its own rounding"),
+    ("balls.py", "enlarged(radius + U * np.abs(middle), 6)", "enlarged(radius, 6)",
+     "a product is not inflated for its own rounding"),
+    ("balls.py", "self.radius * (np.abs(b.middle) + b.radius)", "self.radius * np.abs(b.middle)",
+     "a product leaves out radius times radius"),
+    ("balls.py", "enlarged(radius + 2.0 * U * np.abs(middle), 8)", "enlarged(radius, 8)",
+     "a quotient is not inflated for its own rounding"),
+    ("balls.py", "* (1.0 - 4.0 * U) - b.radius", "* (1.0 - 4.0 * U)",
+     "a quotient takes the divisor for its middle"),
+    ("balls.py", "enlarged(gamma * right + other.radius, 3)", "enlarged(other.radius, 3)",
+     "a matrix product drops γ"),
+    ("balls.py", "self.radius @ (enlarged(right + other.radius, 1))", "self.radius @ right",
+     "a matrix product leaves out radius times radius"),
+    ("balls.py", "np.sum(gamma * np.abs(self.middle) + self.radius", "np.sum(self.radius",
+     "a sum along an axis drops γ"),
+    ("balls.py", "enlarged(radius + 2.0 * U * np.abs(middle), 2)", "enlarged(radius, 2)",
+     "FLINT's middle is rounded to a float for nothing"),
+    ("balls.py", "enlarged(np.abs(self.middle) + self.radius, 1)", "np.abs(self.middle)",
+     "a magnitude is that of the middle"),
+    # --- the theorem
+    ("certificate.py", "K = enclosure.third(high, low, region)",
+     "K = 0.5 * enclosure.third(high, low, region)", "K is halved"),
+    ("certificate.py", "K = enclosure.third(high, low, region)",
+     "K = enclosure.third(high, low, 0.0)", "K is that of the point, not of the region"),
+    ("certificate.py", "A = (Q / eigenvalues) @ Q.T",
+     "A = (Q / (eigenvalues * np.where(np.arange(len(Q)), 1.0, -1.0))) @ Q.T",
+     "A has one sign flipped"),
+    ("certificate.py", "if not Z0 < 1.0:", "if False:", "Z₀ ≥ 1 is allowed"),
+    ("certificate.py", "if not h <= 1.0:", "if not h <= 2.0:", "h > 1 is allowed"),
+    ("certificate.py", "if radius > region:", "if False:", "a radius beyond the region is allowed"),
+    ("certificate.py", "Y = _upper(inverse_norm * _norm(gradient))", "Y = _upper(_norm(gradient))",
+     "Y leaves ‖A‖ out"),
+    ("certificate.py", "slope = (1.0 - Z0) * (1.0 - 1e-12)", "slope = 1.0",
+     "the radius leaves Z₀ out"),
+    ("certificate.py", "unique = min(region, slope", "unique = min(np.inf, slope",
+     "uniqueness is claimed beyond the region"),
+    ("certificate.py", "slope / (inverse_norm * K) * (1.0 - 1e-12)",
+     "2.5 * slope / (inverse_norm * K)", "uniqueness is claimed too far"),
+    ("certificate.py", "if not np.all(np.abs(diagonal) > enlarged(others + margin, 4)):",
+     "if False:", "the index is read from floats"),
+    ("certificate.py", "index = _index(H, Q, K * radius)", "index = _index(H, Q, 0.0)",
+     "Gershgorin's rows leave out K r"),
+    ("certificate.py", "_upper(2.0 * radius + margin +", "_upper(2.0 * radius +",
+     "the loss interval leaves out how far the point is"),
+    ("certificate.py", "_upper(2.0 * radius + margin +", "_upper(margin +",
+     "the loss interval leaves out the radius of the loss"),
+    # --- nothing near
+    ("emptiness.py", "_root(s, Hv, K)", "_root(s, 0.0 * Hv, K)", "emptiness leaves out ‖Hv‖"),
+    ("emptiness.py", "_root(s, Hv, K)", "_root(s, Hv, 0.0)", "emptiness leaves out K"),
+    ("emptiness.py", "_root(s, Hv, K)", "_root(s, Hv, 0.5 * K)", "emptiness has K halved"),
+    ("emptiness.py", "min(_root(s, Hv, K), region)", "_root(s, Hv, K)",
+     "emptiness is claimed beyond the region"),
+    ("emptiness.py", ".abs_lower()", ".abs_upper()",
+     "emptiness takes the largest vᵀg that may be"),
+    # --- functions
+    ("functions.py", "arb(h) + arb(x) + arb(0, radius)", "arb(h) + arb(0, radius)",
+     "the lower part of the point is ignored by functions"),
+    ("functions.py", "arb(h) + arb(x) + arb(0, radius)", "arb(h) + arb(x)",
+     "third derivatives of functions are those of the point"),
+    # --- networks
+    ("enclosures.py", "exact = [arb(h) + arb(x)", "exact = [arb(h)",
+     "the lower part of the point is ignored by the gradient"),
+    ("enclosures.py", "theta = Balls.of(high) + Balls.of(low)", "theta = Balls.of(high)",
+     "the lower part of the point is ignored by the Hessian"),
+    ("enclosures.py", "own = H[diagonal, diagonal] + Balls.of(np.array(2.0 * self.l2))",
+     "own = H[diagonal, diagonal] + Balls.of(np.array(0.0 * self.l2))",
+     "the penalty's 2λ/n is left off the diagonal"),
+    ("enclosures.py", "return min(sharp, crude)", "return 0.5 * min(sharp, crude)",
+     "the K of networks is halved"),
+    ("enclosures.py", "if np.isfinite(sharp) else crude", "if np.isfinite(sharp) else 0.5 * crude",
+     "the K by norms is halved"),
+    ("enclosures.py", "(1.1, 0.5003, 0.3085, 0.5006)", "(1.1, 0.5003, 0.2085, 0.5006)",
+     "a wrong bound of |σ‴| of swish"),
+    ("enclosures.py", "(1.0001, 0.7703, 2.0001, 4.0902)", "(1.0001, 0.7703, 1.9999, 4.0902)",
+     "a bound of |σ‴| of tanh that is a little too small"),
+    ("enclosures.py", "cumulant = 0.70711", "cumulant = 0.07", "the third cumulant is too small"),
+    ("third_derivative.py", "return (np.sqrt(bound) + around) * SLACK + 1e-150",
+     "return np.sqrt(bound) * SLACK + 1e-150", "norms of samples' matrices take balls for middles"),
+    ("third_derivative.py", "moved.append(R * Ja[-1])", "moved.append(0.0 * Ja[-1])",
+     "activations are said not to move in the region"),
+    ("third_derivative.py", "/ (1.0 - defect) * SLACK", "* 0.5",
+     "the Gauss–Newton matrix is taken for half as large"),
+    ("third_derivative.py", "d1.append(np.minimum(S2 * rho, 2.0 * S1))", "d1.append(0.0 * rho)",
+     "σ′ is said not to change in the region"),
+]  # fmt: skip
+
+
+def survives(name: str, old: str, new: str) -> bool:
+    """Return whether the tests pass with a fault in the package."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("autocrit_lite", "tests/certify"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
+            shutil.copy(ROOT / part, copy / part)
+        path = copy / PACKAGE / name
+        text = path.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            sys.exit(f"{name} has {text.count(old)} times, not once: {old}")
+        path.write_text(text.replace(old, new), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "tests/certify", "-x", "-q", "-m", "not slow"]
+        command += ["-p", "no:randomly", "-p", "no:cacheprovider"]
+        environment = {**os.environ, "PYTHONPATH": folder}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode not in (0, 1):  # 1: a test failed
+            sys.exit(done.stdout + done.stderr)
+        return done.returncode == 0
+
+
+def main(wanted: str = "") -> int:
+    """Plant each fault whose description holds ``wanted``; return how many survive."""
+    chosen = [fault for fault in FAULTS if wanted in fault[3]]
+    survivors = 0
+    for name, old, new, what in chosen:
+        alive = survives(name, old, new)
+        survivors += alive
+        print(f"{'SURVIVES' if alive else 'caught':9} {name:20} {what}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} faults caught")
+    return survivors
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(*sys.argv[1:]), 1))
