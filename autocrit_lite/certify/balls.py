@@ -161,52 +161,57 @@ class Balls:
 
 @dataclass(frozen=True)
 class Stack:
-    """Matrices, one for each sample, with one radius for all entries of a matrix.
+    """Matrices, one for each sample, with one radius for all entries of a column.
 
-    Bounds of a product need lengths of rows and columns alone, no product of their own.
+    So that the radii of products cost little beside the products.
 
     Parameters
     ----------
     middle : array (N, p, q)
-    radius : array (N,)
+    radius : array (N, q)
     """
 
     middle: Array
     radius: Array
 
     @classmethod
+    def of(cls, x: Balls) -> Stack:
+        """Return balls (N, p, q) with the largest radius of each column."""
+        return cls(x.middle, np.max(x.radius, axis=1))
+
+    @classmethod
     def diagonal(cls, x: Balls) -> Stack:
         """Return matrices with x (N, q) on the diagonal."""
-        return cls(np.eye(x.middle.shape[1]) * x.middle[:, None, :], _largest(x.radius))
+        return cls(np.eye(x.middle.shape[1]) * x.middle[:, None, :], x.radius)
 
     @property
     def T(self) -> Stack:
         """The transposed matrices."""
-        return Stack(np.swapaxes(self.middle, -1, -2), self.radius)
+        N, p, _ = self.middle.shape
+        largest = np.max(self.radius, axis=1, keepdims=True)
+        return Stack(np.swapaxes(self.middle, -1, -2), np.broadcast_to(largest, (N, p)))
 
-    def rows(self) -> Array:
-        """Return upper bounds of the lengths of all rows of each matrix, (N,)."""
-        return _largest(length(self.middle, axis=-1))
+    @property
+    def size(self) -> Array:
+        """The largest |entry| of each column's middles, (N, q)."""
+        return np.max(np.abs(self.middle), axis=1)
 
     def __add__(self, other: Stack) -> Stack:
-        middle = self.middle + other.middle
-        radius = self.radius + other.radius + U * _largest(np.abs(middle))
-        return Stack(middle, enlarged(radius, 3))
+        whole = Stack(self.middle + other.middle, self.radius + other.radius)
+        return Stack(whole.middle, enlarged(whole.radius + U * whole.size, 3))
 
     def __matmul__(self, M: Balls) -> Stack:
         """Return the products with one matrix M (q, r)."""
         N, p, q = self.middle.shape
         gamma = (q + 2) * U / (1.0 - (q + 2) * U) * (1.0 + 4.0 * U)
-        long, around = (float(np.max(length(x, axis=0))) for x in (M.middle, M.radius))
-        heavy = float(np.max(np.sum(M.magnitude, axis=0)))
-        radius = self.rows() * (gamma * long + around) + self.radius * heavy
+        size = self.size
+        radius = (gamma * size + self.radius) @ M.magnitude + size @ M.radius
         middle = (self.middle.reshape(N * p, q) @ M.middle).reshape(N, p, -1)
         return Stack(middle, enlarged(radius, q + 8))
 
     def scaled(self, d: Balls) -> Stack:
         """Return the matrices with their columns multiplied by d (N, q)."""
-        size, top, around = self.rows(), _largest(np.abs(d.middle)), _largest(d.radius)
-        radius = self.radius * (top + around) + size * (around + U * top)
+        radius = self.radius * d.magnitude + self.size * (d.radius + U * np.abs(d.middle))
         return Stack(self.middle * d.middle[:, None, :], enlarged(radius, 6))
 
     def outer(self, y: Balls, z: Balls) -> Balls:
@@ -218,7 +223,8 @@ class Stack:
         pairs = (y.middle[:, :, None] * z.middle[:, None, :]).reshape(N, -1)
         around = enlarged(ty * rz + ry * (tz + rz) + U * ty * tz, 6)
         rows, columns = length(X, axis=0).T, length(pairs, axis=0)
-        error, own = (float(length(x, axis=0)[0]) for x in (self.radius, around))
+        error = np.tile(length(self.radius, axis=0).T, (self.middle.shape[1], 1))
+        own = float(length(around, axis=0)[0])
         radius = rows * (gamma * columns + own) + error * (columns + own)
         return Balls(X.T @ pairs, enlarged(radius, 8))
 
@@ -227,15 +233,16 @@ class Stack:
 
         ‖M‖₂² = λ(MMᵀ) is at most ‖(MMᵀ)⁸‖_F^⅛; each square is scaled to norm 1.
         """
-        M, MT = self.middle, np.swapaxes(self.middle, -1, -2)
+        M, MT = self.middle, np.ascontiguousarray(np.swapaxes(self.middle, -1, -2))
         S = M @ MT if M.shape[-2] <= M.shape[-1] else MT @ M
         bound, power = np.ones(len(S)), 1.0
-        for _ in range(4):
-            size = np.sqrt(np.sum(S**2, axis=(-2, -1)))
+        for remaining in range(3, -1, -1):
+            size = np.sqrt(np.einsum("npq,npq->n", S, S))
             bound, power = bound * size**power, power / 2.0
-            S = S / np.where(size > 0.0, size, 1.0)[:, None, None]
-            S = S @ S
-        around = self.radius * np.sqrt(M.shape[-1] * M.shape[-2])
+            if remaining:
+                S = S / np.where(size > 0.0, size, 1.0)[:, None, None]
+                S = S @ S
+        around = np.sqrt(M.shape[-2] * np.sum(self.radius**2, axis=1))
         return (np.sqrt(bound) + around) * (1.0 + 1e-9) + 1e-150  # for squares that underflow
 
 

@@ -219,7 +219,7 @@ class NetworkEnclosure:
         if self.loss == "mse":
             return Stack.diagonal(Balls.of(np.full((N, C), 2.0)) / float(C))
         pairs = output[:, :, None] * output[:, None, :]
-        return Stack.diagonal(output) + Stack(-pairs.middle, np.max(pairs.radius, axis=(1, 2)))
+        return Stack.diagonal(output) + Stack.of(-pairs)
 
     def third(self, high: Array, low: Array, radius: float) -> float:
         """Return K with ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ wherever ‖θ − θ̄‖ ≤ radius.
@@ -248,7 +248,7 @@ class NetworkEnclosure:
             return Stack.diagonal(Balls(np.full((N, C), np.sqrt(2.0 / C)), np.full((N, C), 1e-15)))
         roots = Balls(np.sqrt(output.middle), _root_radius(output))
         pairs = roots[:, :, None] * output[:, None, :]
-        return Stack.diagonal(roots) + Stack(-pairs.middle, np.max(pairs.radius, axis=(1, 2)))
+        return Stack.diagonal(roots) + Stack.of(-pairs)
 
     def _third_by_norms(self, high: Array, low: Array, radius: float) -> float:
         """Return such a K from the norms of the layers alone.

@@ -129,7 +129,7 @@ def coefficients(
     S1, S2, S3, S4 = suprema
     R, L, N = radius, len(weights), len(samples.a[0].middle)
     first = samples.first
-    w = [float(Stack(W.middle[None], np.max(W.radius)[None]).norms()[0]) for W in weights]
+    w = [float(Stack.of(W[None]).norms()[0]) for W in weights]
     root, size = factor.norms(), [_length(a) for a in samples.a]
     # P_lm, and what it is before σ′; norms at the middle, and how far they change in the region
     P: list[list[Stack]] = []
@@ -146,7 +146,7 @@ def coefficients(
     top: list[Array] = []
     for layer in range(L):
         units = weights[layer].middle.shape[0]
-        eye = Stack(np.broadcast_to(np.eye(units), (N, units, units)), np.zeros(N))
+        eye = Stack(np.broadcast_to(np.eye(units), (N, units, units)), np.zeros((N, units)))
         own, before_sigma = _chain(eye, weights, first, layer)
         P.append(own)
         bare.append(before_sigma)
@@ -235,8 +235,11 @@ def _chain(
 def _jacobian(parts: Sequence[Stack], size: Sequence[Array]) -> Array:
     """Return bounds of ‖(P_0‖ã_0‖, P_1‖ã_1‖, …)‖₂, the Jacobian by all parameters, (N,)."""
     middle = [p.middle * s[:, None, None] for p, s in zip(parts, size, strict=False)]
-    radius = [enlarged(s * (p.radius + U * p.rows()), 4) for p, s in zip(parts, size, strict=False)]
-    return Stack(np.concatenate(middle, axis=-1), np.max(radius, axis=0)).norms() * SLACK
+    radius = [
+        enlarged(s[:, None] * (p.radius + U * p.size), 4) for p, s in zip(parts, size, strict=False)
+    ]
+    whole = Stack(np.concatenate(middle, axis=-1), np.concatenate(radius, axis=-1))
+    return whole.norms() * SLACK
 
 
 def _dual(mu: float, A: Array, B: Array, C: Array, cap: Array, G: float) -> float:
