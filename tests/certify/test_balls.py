@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from autocrit_lite.certify.balls import Balls, enlarged
+from autocrit_lite.certify.balls import Balls, Stack, enlarged
 
 SIGNS = (-1, 0, 1)
 
@@ -98,3 +98,64 @@ def test_balls_of_flint_are_in_those_of_floats():
                 around = Balls.from_arb([ball], ())
                 whole = arb(float(around.middle), float(around.radius))
                 assert whole.contains(ball)
+
+
+def stack(rng, N, p, q):
+    x = random(rng, N, p, q)
+    return Stack(x.middle, x.radius[:, 0] * rng.integers(0, 2, (N, q)))
+
+
+def entry(x, i, p, q):
+    """Return the ends of an entry of a stack."""
+    middle, radius = Fraction(float(x.middle[i, p, q])), Fraction(float(x.radius[i, q]))
+    return [middle - radius, middle, middle + radius]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_operation_on_stacks_leaves_the_balls(seed):
+    rng = np.random.default_rng(seed)
+    N, p, q, r = 3, 2, 3, 2
+    x, M, d, y = stack(rng, N, p, q), random(rng, q, r), random(rng, N, q), random(rng, N, r)
+    x2 = stack(rng, N, p, q)
+    product, scaled, added, outer = x @ M, x.scaled(d), x + x2, x.outer(y, d)
+    worst = {}
+    for i in range(N):
+        for a in range(p):
+            for b in range(r):
+                terms = [
+                    [s * t for s in entry(x, i, a, c) for t in ends(M[c, b])] for c in range(q)
+                ]
+                for bound in (sum(map(min, terms)), sum(map(max, terms))):
+                    assert entry(product, i, a, b)[0] <= bound <= entry(product, i, a, b)[2]
+            for c in range(q):
+                own, others = entry(x, i, a, c), entry(x2, i, a, c)
+                for s in own:
+                    for t in ends(d[i, c]):
+                        assert entry(scaled, i, a, c)[0] <= s * t <= entry(scaled, i, a, c)[2]
+                    for t in others:
+                        assert entry(added, i, a, c)[0] <= s + t <= entry(added, i, a, c)[2]
+                for b in range(r):
+                    for e in range(q):
+                        triples = [
+                            s * t * u for s in own for t in ends(y[i, b]) for u in ends(d[i, e])
+                        ]
+                        place = a * q + c, b * q + e
+                        low, high = worst.get(place, (0, 0))
+                        worst[place] = low + min(triples), high + max(triples)
+    for place, (low, high) in worst.items():
+        assert holds(outer[place], low)
+        assert holds(outer[place], high)
+
+
+def test_norms_of_stacks_are_upper_bounds():
+    rng = np.random.default_rng(0)
+    for shape in ((5, 1, 4), (5, 4, 1), (5, 3, 4), (5, 4, 3)):
+        x = stack(rng, *shape)
+        for kind in (x, x.T, Stack(np.zeros(shape), x.radius)):
+            signs = rng.choice([-1.0, 1.0], kind.middle.shape)
+            inside = kind.middle + signs * kind.radius[:, None, :] * (1.0 - 1e-9)
+            exact = np.linalg.norm(inside, 2, axis=(1, 2))
+            assert np.all(exact <= kind.norms() * (1.0 + 1e-12))
+            assert np.all(np.linalg.norm(kind.middle, 2, axis=(1, 2)) <= kind.norms())
+        one = Stack(np.zeros(shape), np.ones((5, shape[2])))
+        assert np.all(one.norms() >= np.sqrt(shape[1] * shape[2]) * (1.0 - 1e-12))
