@@ -31,12 +31,15 @@ class Activation:
         Returns σ″ and σ‴, given z and its base.
     suprema : 4 floats
         Upper bounds of |σ′|, |σ″|, |σ‴| and |σ⁗|.
+    smooth : bool
+        Whether there is no kink at 0, on either side of which the suprema hold.
     """
 
     base: Callable[[Pairs], Pairs]
     lower: Callable[[Any, Any], tuple[Any, Any]]
     upper: Callable[[Any, Any], tuple[Any, Any]]
     suprema: tuple[float, float, float, float]
+    smooth: bool = True
 
     def evaluate(self, z: Pairs) -> tuple[Pairs, Pairs, Balls, Balls]:
         """Return σ, σ′, σ″ and σ‴ of numbers in balls, the latter two as balls of float64."""
@@ -82,5 +85,12 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "linear": Activation(
         _linear, lambda z, one: (z, one), lambda z, one: (0.0 * one,) * 2, (1.0, 0.0, 0.0, 0.0)
+    ),
+    "relu": Activation(
+        Pairs.step,
+        lambda z, step: (z * step, step),
+        lambda z, step: (0.0 * step,) * 2,
+        (1.0, 0.0, 0.0, 0.0),
+        smooth=False,
     ),
 }

@@ -75,6 +75,11 @@ class Balls:
         return enlarged(np.abs(self.middle) + self.radius, 1)
 
     @property
+    def least(self) -> Array:
+        """A lower bound of the absolute values; not above 0 where zero is in a ball."""
+        return np.abs(self.middle) * (1.0 - 4.0 * U) - self.radius
+
+    @property
     def T(self) -> Balls:
         """With the last two axes exchanged."""
         return Balls(np.swapaxes(self.middle, -1, -2), np.swapaxes(self.radius, -1, -2))
@@ -115,7 +120,7 @@ class Balls:
         b = _balls(other)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             middle = self.middle / b.middle
-            least = np.abs(b.middle) * (1.0 - 4.0 * U) - b.radius
+            least = b.least
             # |a/b − m| ≤ (r_a + |m| r_b) / (|b| − r_b), and m itself is rounded
             radius = (self.radius + (1.0 + 2.0 * U) * np.abs(middle) * b.radius) / least
             radius = enlarged(radius + 2.0 * U * np.abs(middle), 8)

@@ -23,6 +23,10 @@ are enough)."""
 CLOSE = 1e-18
 """Relative length of a correction that is not worth its time (chosen by us)."""
 
+SHRINKINGS = 10
+"""How often R is divided by ten where third derivatives are not bounded (chosen by us): the inputs
+of ReLUs are the smaller the more samples there are."""
+
 FAR = 1e-6
 """Length of a correction after which the Hessian is computed anew (chosen by us)."""
 
@@ -132,7 +136,8 @@ def certify(
     theta : array (n,)
         Near a critical point: Newton corrections make it a sum of two floats.
     region : float
-        R; 1e-3, chosen by us: third derivatives change little within it.
+        R; 1e-3, chosen by us: third derivatives change little within it. It is made smaller where
+        they are not bounded, as where the input of a ReLU may vanish.
 
     Returns
     -------
@@ -151,7 +156,7 @@ def certify(
     high, low, value, gradient = _corrected(objective, enclosure, high, low)
     H = enclosure.hessian(high, low)
     if not (np.isfinite(H.middle).all() and np.isfinite(H.radius).all()):
-        return _refused(high, low, value, start, "the Hessian is not finite")
+        return _refused(high, low, value, start, ROUGH)
     # H is symmetric, and within ``around`` of its middle, spectrally
     middle = 0.5 * (H.middle + H.middle.T)
     off = enlarged(H.radius + np.abs(H.middle - middle) + U * np.abs(middle), 4)
@@ -165,10 +170,16 @@ def certify(
     inverse_norm = _upper((1.0 + skew) / least)
     defect = (eye - (q.T @ Balls.of(middle) @ q) / Balls.of(eigenvalues[:, None])).spectral_norm()
     Z0 = _upper(defect * np.sqrt((1.0 + skew) / (1.0 - skew)) + inverse_norm * around)
-    K = enclosure.third(high, low, region)
+    for _ in range(SHRINKINGS):
+        K = enclosure.third(high, low, region)
+        if np.isfinite(K):
+            break
+        region *= 0.1
     Y = _upper(inverse_norm * _norm(gradient))
     h = np.inf if Z0 >= 1.0 else _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
     bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
+    if not np.isfinite(K):
+        return _refused(high, low, value, start, ROUGH, **bounds)
     if not Z0 < 1.0:
         return _refused(high, low, value, start, SINGULAR, **bounds)
     if not h <= 1.0:
@@ -201,6 +212,8 @@ def _corrected(
     value, gradient = enclosure.gradient(high, low)
     H = None
     for _ in range(CORRECTIONS):
+        if not np.isfinite(_norm(gradient)):
+            break
         if H is None and isinstance(objective, NetworkObjective):
             H = objective.linearize(high).hessian()
         elif H is None:
@@ -224,6 +237,10 @@ def _corrected(
 SINGULAR = (
     "the Hessian is singular to the precision of the arithmetic (Z₀ ≥ 1); there may or may not be "
     "a critical point"
+)
+ROUGH = (
+    "the derivatives are not bounded: they are not finite, or a ReLU's input may vanish in the "
+    "region; there may or may not be a critical point"
 )
 TOO_LARGE = (
     "the gradient is too large for this curvature (h > 1), as at the ends in gradient-flat "

@@ -73,7 +73,7 @@ class NetworkEnclosure:
         theta = Pairs(*two_sum(high, low), np.zeros_like(high))
         layers = [theta[where] for where in self._places()]
         kept: list[Pass] = []
-        with ctx.workprec(BITS):
+        with ctx.workprec(BITS), np.errstate(over="ignore", invalid="ignore"):
             value = arb(0)
             sums = [Pairs.of(np.zeros_like(W.high)) for W in layers]
             for i in range(0, len(self.X), CHUNK):
@@ -95,11 +95,14 @@ class NetworkEnclosure:
         X, last = self.X[rows], len(layers) - 1
         ones = Pairs.of(np.ones((len(X), self.bias)))
         inputs = [Pairs.of(np.concatenate([X, ones.high], axis=1))]
-        hidden = []
+        hidden, margin = [], []
         for layer, W in enumerate(layers):
             z = inputs[-1] @ W.T
             if layer < last:
                 hidden.append(self.activation.evaluate(z))
+                margin.append(np.full(len(X), np.inf))
+                if not self.activation.smooth:
+                    margin[-1] = np.min(z.balls.least, axis=1)
                 inputs.append(joined(hidden[-1][0], ones))
         value, delta, output = self._output(z, self.Y[rows])
         deltas, above, gradients = [delta], [], []
@@ -116,6 +119,7 @@ class NetworkEnclosure:
             [d.balls for d in deltas[::-1]],
             [d.balls for d in above[::-1]],
             output.balls,
+            margin,
         )
         return value, gradients[::-1], kept
 
@@ -152,7 +156,8 @@ class NetworkEnclosure:
 
     def hessian(self, high: Array, low: Array) -> Balls:
         """Return balls (n, n) that contain the Hessian at high + low."""
-        H = self._assembled(high, low, exact=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            H = self._assembled(high, low, exact=True)
         if self.l2:
             diagonal = np.arange(self.n)
             own = H[diagonal, diagonal] + Balls.of(np.array(2.0 * self.l2)) / float(self.n)
@@ -225,10 +230,12 @@ class NetworkEnclosure:
         """Return K with ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ wherever ‖θ − θ̄‖ ≤ radius.
 
         The lesser of what the samples' own matrices give (``third_derivative``) and norms alone.
+        Infinite where the input of a ReLU may vanish.
         """
         passes, W = self.passed(high, low), self.matrices(high, low)
         if self._gauss_newton is None or self._gauss_newton[0] is not passes:
-            G = self._assembled(high, low, exact=False)
+            with np.errstate(over="ignore", invalid="ignore"):
+                G = self._assembled(high, low, exact=False)
             self._gauss_newton = passes, largest_eigenvalue(G)
         suprema, cumulant = self.activation.suprema, 0.0 if self.loss == "mse" else 0.70711
         with np.errstate(over="ignore", invalid="ignore"):
@@ -239,7 +246,9 @@ class NetworkEnclosure:
             A, B, C, cap = (np.concatenate(x) for x in zip(*parts, strict=True))
             sharp = bound(A, B, C, cap, self._gauss_newton[1])
             crude = self._third_by_norms(high, low, radius)
-        return min(sharp, crude) if np.isfinite(sharp) else crude
+        if not np.isfinite(sharp):
+            return crude if self.activation.smooth else np.inf
+        return min(sharp, crude)
 
     def _factor(self, output: Balls) -> Stack:
         """Return F with FᵀF = ∂²ℓ/∂z² of each sample, (N, C, C)."""
@@ -282,7 +291,7 @@ class NetworkEnclosure:
         return float(np.mean(terms) * (1.0 + 1e-9))  # fewer than 1e5 roundings, none cancels
 
     def _activation_norm(self, zeta0: Array, width: int) -> Array:
-        """Return bounds of ‖σ(z)‖ where ‖z‖ ≤ ζ₀: |swish|, |tanh| ≤ |z|; a sigmoid is below 1."""
+        """Return bounds of ‖σ(z)‖ where ‖z‖ ≤ ζ₀: |σ(z)| ≤ |z|, but a sigmoid is below 1."""
         return np.full_like(zeta0, np.sqrt(width)) if self.net.activation == "sigmoid" else zeta0
 
 

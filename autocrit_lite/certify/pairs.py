@@ -242,6 +242,14 @@ class Pairs:
         above = 1.0 / (1.0 + (-size).exp())
         return where(negative, 1.0 - above, above)
 
+    def step(self) -> Pairs:
+        """Return 1 where x > 0 and 0 where x < 0, with an infinite radius where it may be 0."""
+        return Pairs(
+            np.where(self.high > 0.0, 1.0, 0.0),
+            np.zeros_like(self.high),
+            np.where(self.balls.least > 0.0, 0.0, np.inf),
+        )
+
     def tanh(self) -> Pairs:
         """Return tanh x."""
         negative, size = self.folded()

@@ -53,6 +53,8 @@ class Pass:
         ∂ℓ/∂a of each hidden layer's activations.
     output : Balls (N, outputs)
         The softmax, or the outputs.
+    margin : list of arrays (N,)
+        How far the pre-activations of each hidden layer are from a kink, at least.
     """
 
     a: list[Balls]
@@ -62,6 +64,7 @@ class Pass:
     delta: list[Balls]
     above: list[Balls]
     output: Balls
+    margin: list[Array]
 
 
 def largest_eigenvalue(G: Balls) -> float:
@@ -112,6 +115,9 @@ def coefficients(
 ) -> tuple[Array, Array, Array, Array]:
     """Return A, B and C of each sample where ‖θ − θ̄‖ ≤ radius, and the largest q at the middle.
 
+    C is infinite where a pre-activation may reach a kink. While none has, the bounds that tell how
+    far it moves hold: so none can be the first.
+
     Parameters
     ----------
     samples : Pass
@@ -144,6 +150,7 @@ def coefficients(
     d2: list[Array] = []
     d3: list[Array] = []
     top: list[Array] = []
+    kink = np.zeros(N, dtype=bool)
     for layer in range(L):
         units = weights[layer].middle.shape[0]
         eye = Stack(np.broadcast_to(np.eye(units), (N, units, units)), np.zeros((N, units)))
@@ -164,6 +171,7 @@ def coefficients(
         dJ.append(np.sqrt(sum(x**2 for x in parts)))
         rho = R * (J[-1] + dJ[-1])
         if layer < L - 1:
+            kink |= ~(rho * SLACK < samples.margin[layer])
             top.append(_largest(first[layer]))
             d1.append(np.minimum(S2 * rho, 2.0 * S1))
             d2.append(np.minimum(S3 * rho, 2.0 * S2))
@@ -213,7 +221,7 @@ def coefficients(
     A = 2.0 * cumulant * Jr[-1]
     B = 2.0 * A * b + 3.0 * lz2
     C = A * b**2 + A * Jr[-1] ** 2 * bends + 3.0 * b * lz2 + 3.0 * bends * Jr[-1] * z2[-1] + third
-    return A, B, C, middle_cap
+    return A, B, np.where(kink, np.inf, C), middle_cap
 
 
 def bound(A: Array, B: Array, C: Array, cap: Array, G: float) -> float:

@@ -216,7 +216,7 @@ def fourth(name, z):
     if name == "tanh":
         t = z.tanh()
         return (1 - t * t) * t * (16 - 24 * t * t)
-    if name == "linear":
+    if name in ("linear", "relu"):
         return arb(0)
     of_sigmoid = f * (1 - 2 * s) * (1 - 12 * f)
     return of_sigmoid if name == "sigmoid" else 4 * f * (1 - 6 * f) + z * of_sigmoid
@@ -226,7 +226,11 @@ def sigmoid_of(z):
     return 1 / (1 + (-z).exp())
 
 
-BASES = {"tanh": arb.tanh, "linear": lambda z: arb(1)}
+BASES = {
+    "tanh": arb.tanh,
+    "linear": lambda z: arb(1),
+    "relu": lambda z: arb(int(z.mid() > 0)),
+}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -33,11 +33,11 @@ def holds(x, at, number):
 def test_no_sum_product_or_quotient_leaves_its_ball(seed):
     rng = np.random.default_rng(seed)
     for radius in (0.0, 1.0):
-        x, y = random(rng, 200, radius=radius), random(rng, 200, radius=radius)
+        x, y = random(rng, 80, radius=radius), random(rng, 80, radius=radius)
         # some sums cancel
-        y = where(np.arange(200) % 5 > 0, y, -x)
+        y = where(np.arange(80) % 5 > 0, y, -x)
         whole = x + y, x - y, x * y, x / y
-        for at in range(200):
+        for at in range(80):
             for a in ends(x, at):
                 for b in ends(y, at):
                     for found, exact in zip(whole, (a + b, a - b, a * b, a / b), strict=True):
@@ -58,7 +58,7 @@ def test_two_floats_hold_a_sum_and_a_product_exactly(seed):
             assert Fraction(h) + Fraction(x_low) == exact(Fraction(x), Fraction(y))
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 3), (3, 7, 2), (2, 200, 2), (1, 3000, 1)])
+@pytest.mark.parametrize("shape", [(2, 1, 3), (3, 7, 2), (2, 200, 2), (1, 1500, 1)])
 @pytest.mark.parametrize("radius", [0.0, 1.0])
 def test_no_matrix_product_leaves_its_ball(shape, radius):
     rng = np.random.default_rng(0)
@@ -97,10 +97,10 @@ def test_functions_are_what_flint_says(name):
     # every step of the table, its borders, huge numbers and tiny ones
     high = np.concatenate(
         [
-            np.arange(-640 * 64.0, 0.0, 37.0) / 64.0,
-            (np.arange(-500.0, 1.0) + 0.5) / 64.0 - 1.0 / 64.0,
-            -(10.0 ** rng.uniform(-300.0, 5.0, 400)),
-            -rng.uniform(0.0, 40.0, 600),
+            np.arange(-640 * 64.0, 0.0, 97.0) / 64.0,
+            (np.arange(-200.0, 1.0) + 0.5) / 64.0 - 1.0 / 64.0,
+            -(10.0 ** rng.uniform(-300.0, 5.0, 200)),
+            -rng.uniform(0.0, 40.0, 200),
             [0.0],
         ]
     )
