@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flint import arb, ctx
@@ -15,6 +15,7 @@ from ..networks.objective import NetworkObjective
 from .balls import Balls, U, enlarged
 from .enclosures import BITS, Enclosure, NetworkEnclosure
 from .pairs import two_sum
+from .symmetry import slice_of
 
 CORRECTIONS = 8
 """Newton corrections with the enclosed gradient, at most (chosen by us: near a critical point two
@@ -57,6 +58,10 @@ class Certificate:
     seconds : float
     why : str
         What is proven, or why nothing is.
+    orbit : int
+        The dimension of the set of critical points that a group makes of this one, and of the
+        kernel of its Hessian: 0 but for linear networks, where all else is said of the slice of
+        those θ that agree with θ̄ in as many coordinates.
     """
 
     proven: bool
@@ -73,16 +78,21 @@ class Certificate:
     K: float
     seconds: float
     why: str
+    orbit: int
 
     def __str__(self) -> str:
         """Return what is proven as a statement."""
         if not self.proven:
             return f"Not proven: {self.why}"
         low, high = self.value
+        where, kind = "", "is not degenerate"
+        if self.orbit:
+            where = f" on a slice across an orbit of dimension {self.orbit}"
+            kind = "no kernel but along the orbit"
         return (
-            f"Proven: within {self.radius:.1e} of θ̄ there is exactly one critical point, and no "
-            f"other within {self.unique_within:.1e}. It has index {self.index} and is not "
-            f"degenerate. Its loss is in [{low!r}, {high!r}]."
+            f"Proven{where}: within {self.radius:.1e} of θ̄ there is exactly one critical point, "
+            f"and no other within {self.unique_within:.1e}. It has index {self.index} and {kind}. "
+            f"Its loss is in [{low!r}, {high!r}]."
         )
 
 
@@ -129,6 +139,7 @@ def certify(
     ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ for ‖θ − θ̄‖ ≤ R. If ½‖A‖K r² − (1 − Z₀) r + Y has a root r₋ ≤ R,
     then g has exactly one zero within r₋ of θ̄, and no other within min(R, (1 − Z₀)/(‖A‖K)). With a
     symmetric A its index is that of A: H there and A⁻¹ are joined by matrices that are invertible.
+    Critical points of linear networks come in orbits; for these it is said of a slice across them.
 
     Parameters
     ----------
@@ -153,6 +164,25 @@ def certify(
     enclosure = enclosure_of(objective)
     region = number("region", region, above=0.0, finite=True)
     high, low = start_of(enclosure, theta)
+    across = slice_of(enclosure, high)
+    if across is None:
+        return _proof(objective, enclosure, high, low, region, start)
+    found = _proof(across, across, high[across.free], low[across.free], region, start)
+    if found.proven and not across.is_across(found.theta, found.theta_low, found.radius):
+        found = _refused(found.theta, found.theta_low, arb(0), start, ALONG)
+    high, low = across.whole(found.theta, found.theta_low)
+    return replace(found, theta=high, theta_low=low, orbit=across.dimension)
+
+
+def _proof(
+    objective: NetworkObjective | Enclosure,
+    enclosure: Enclosure,
+    high: Array,
+    low: Array,
+    region: float,
+    start: float,
+) -> Certificate:
+    """Return what is proven with the theorem."""
     high, low, value, gradient = _corrected(objective, enclosure, high, low)
     H = enclosure.hessian(high, low)
     if not (np.isfinite(H.middle).all() and np.isfinite(H.radius).all()):
@@ -170,18 +200,18 @@ def certify(
     inverse_norm = _upper((1.0 + skew) / least)
     defect = (eye - (q.T @ Balls.of(middle) @ q) / Balls.of(eigenvalues[:, None])).spectral_norm()
     Z0 = _upper(defect * np.sqrt((1.0 + skew) / (1.0 - skew)) + inverse_norm * around)
+    if not Z0 < 1.0:
+        return _refused(high, low, value, start, SINGULAR, Z0=Z0, inverse_norm=inverse_norm)
     for _ in range(SHRINKINGS):
         K = enclosure.third(high, low, region)
         if np.isfinite(K):
             break
         region *= 0.1
     Y = _upper(inverse_norm * _norm(gradient))
-    h = np.inf if Z0 >= 1.0 else _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
+    h = _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
     bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
     if not np.isfinite(K):
         return _refused(high, low, value, start, ROUGH, **bounds)
-    if not Z0 < 1.0:
-        return _refused(high, low, value, start, SINGULAR, **bounds)
     if not h <= 1.0:
         return _refused(high, low, value, start, TOO_LARGE, **bounds)
     # the lesser root, written so that nothing cancels
@@ -201,6 +231,7 @@ def certify(
         _interval(value, margin),
         seconds=time.perf_counter() - start,
         why="the Newton–Kantorovich theorem applies",
+        orbit=0,
         **bounds,
     )
 
@@ -238,6 +269,7 @@ SINGULAR = (
     "the Hessian is singular to the precision of the arithmetic (Z₀ ≥ 1); there may or may not be "
     "a critical point"
 )
+ALONG = "the slice is not proven to cross the orbit of a linear network's critical point"
 ROUGH = (
     "the derivatives are not bounded: they are not finite, or a ReLU's input may vanish in the "
     "region; there may or may not be a critical point"
@@ -262,6 +294,7 @@ def _refused(
         _interval(value, 0.0),
         seconds=time.perf_counter() - start,
         why=why,
+        orbit=0,
         **{**unknown, **bounds},
     )
 
