@@ -5,6 +5,7 @@ import pytest
 
 import autocrit_lite as al
 from autocrit_lite.certify.certificate import ALONG
+from autocrit_lite.certify.enclosures import NetworkEnclosure
 from autocrit_lite.certify.symmetry import Slice, orbit_tangents
 from autocrit_lite.ground_truth.linear_autoencoder import critical_points
 
@@ -73,7 +74,7 @@ def test_a_slice_along_the_orbit_is_refused(monkeypatch):
 def test_a_slice_is_across_only_within_a_distance():
     objective, points = autoencoder(6, 2)
     theta = points.theta[-1]
-    own = Slice(al.certify.__globals__["NetworkEnclosure"](objective), theta)
+    own = Slice(NetworkEnclosure(objective), theta)
     high, low = theta[own.free], np.zeros(own.n)
     assert own.is_across(high, low, 1e-6)
     assert not own.is_across(high, low, 10.0)  # W = 0 is nearer, where the orbit is a point
