@@ -18,7 +18,7 @@ export MPLBACKEND ?= Agg
 # Debian's package "chromium"; the browser tests bring no browser of their own.
 export CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: help reproduce test test-portable test-oldest test-slow test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
+.PHONY: help reproduce test test-portable test-oldest test-slow test-mutations test-browser lint format bench bench-gpu test-gpu lab book audit lock clean
 
 help:
 	@echo "make reproduce     every notebook at PROFILE=quick into build/, then the claims, also as OUT/claims.html"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-portable the suite and the notebooks on every BLAS kernel that this processor can run"
 	@echo "make test-oldest   the same with the oldest dependencies that are allowed"
 	@echo "make test-slow     the tests that take minutes"
+	@echo "make test-mutations that a test fails for each fault planted in the certificates"
 	@echo "make test-browser  every notebook in JupyterLab, and the book, in Chromium"
 	@echo "make bench         timings against autograd, JAX and PyTorch, into figures/benchmarks.md"
 	@echo "make test-gpu      that a GPU finds what the CPU finds"
@@ -88,6 +89,9 @@ test-oldest: build/oldest/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/pytest -m slow tests
+
+test-mutations: $(VENV)/installed
+	$(BIN)/python tests/certify/mutations.py
 
 lab: $(VENV)/installed
 	env -u MPLBACKEND $(BIN)/jupyter lab notebooks

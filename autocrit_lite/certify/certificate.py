@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flint import arb, ctx
+from numpy.linalg import eigh
 
 from ..arrays import Array
 from ..checks import float_array, number
 from ..networks.objective import NetworkObjective
 from .balls import Balls, U, enlarged
 from .enclosures import BITS, Enclosure, NetworkEnclosure
+from .pairs import two_sum
+from .symmetry import slice_of
 
 CORRECTIONS = 8
 """Newton corrections with the enclosed gradient, at most (chosen by us: near a critical point two
@@ -20,6 +23,10 @@ are enough)."""
 
 CLOSE = 1e-18
 """Relative length of a correction that is not worth its time (chosen by us)."""
+
+SHRINKINGS = 10
+"""How often R is divided by ten where third derivatives are not bounded (chosen by us): the inputs
+of ReLUs are the smaller the more samples there are."""
 
 FAR = 1e-6
 """Length of a correction after which the Hessian is computed anew (chosen by us)."""
@@ -40,8 +47,8 @@ class Certificate:
     unique_within : float
         No other critical point is within this distance of θ̄.
     index : int or None
-        How many eigenvalues of the Hessian at the critical point are negative, which none is zero;
-        None where the signs are not proven.
+        How many eigenvalues of the Hessian at the critical point are negative; none is zero. None
+        if not proven.
     value : (float, float)
         An interval that holds the loss at the critical point, or at θ̄ if none is proven.
     h : float
@@ -51,6 +58,10 @@ class Certificate:
     seconds : float
     why : str
         What is proven, or why nothing is.
+    orbit : int
+        The dimension of the set of critical points that a group makes of this one, and of the
+        kernel of its Hessian: 0 but for linear networks, where all else is said of the slice of
+        those θ that agree with θ̄ in as many coordinates.
     """
 
     proven: bool
@@ -67,16 +78,21 @@ class Certificate:
     K: float
     seconds: float
     why: str
+    orbit: int
 
     def __str__(self) -> str:
         """Return what is proven as a statement."""
         if not self.proven:
             return f"Not proven: {self.why}"
-        index = "" if self.index is None else f" It has index {self.index} and is not degenerate."
         low, high = self.value
+        where, kind = "", "is not degenerate"
+        if self.orbit:
+            where = f" on a slice across an orbit of dimension {self.orbit}"
+            kind = "no kernel but along the orbit"
         return (
-            f"Proven: within {self.radius:.1e} of θ̄ there is exactly one critical point, and no "
-            f"other within {self.unique_within:.1e}.{index} Its loss is in [{low!r}, {high!r}]."
+            f"Proven{where}: within {self.radius:.1e} of θ̄ there is exactly one critical point, "
+            f"and no other within {self.unique_within:.1e}. It has index {self.index} and {kind}. "
+            f"Its loss is in [{low!r}, {high!r}]."
         )
 
 
@@ -113,13 +129,6 @@ def start_of(enclosure: Enclosure, theta: Array) -> tuple[Array, Array]:
     return high, np.zeros_like(high)
 
 
-def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return fl(a + b) and what rounding took from it, exactly (Knuth 1969)."""
-    whole = a + b
-    part = whole - a
-    return whole, (a - (whole - part)) + (b - part)
-
-
 def certify(
     objective: NetworkObjective | Enclosure, theta: Array, *, region: float = 1e-3
 ) -> Certificate:
@@ -128,7 +137,9 @@ def certify(
     Theorem (Newton–Kantorovich in radii-polynomial form; Day, Lessard & Mischaikow 2007). Let A be
     any n × n matrix, g = ∇L, H = ∇²L, R > 0, and suppose ‖A g(θ̄)‖ ≤ Y, ‖I − A H(θ̄)‖ ≤ Z₀ < 1 and
     ‖H(θ) − H(θ̄)‖ ≤ K‖θ − θ̄‖ for ‖θ − θ̄‖ ≤ R. If ½‖A‖K r² − (1 − Z₀) r + Y has a root r₋ ≤ R,
-    then g has exactly one zero within r₋ of θ̄, and no other within min(R, (1 − Z₀)/(‖A‖K)).
+    then g has exactly one zero within r₋ of θ̄, and no other within min(R, (1 − Z₀)/(‖A‖K)). With a
+    symmetric A its index is that of A: H there and A⁻¹ are joined by matrices that are invertible.
+    Critical points of linear networks come in orbits; for these it is said of a slice across them.
 
     Parameters
     ----------
@@ -136,7 +147,8 @@ def certify(
     theta : array (n,)
         Near a critical point: Newton corrections make it a sum of two floats.
     region : float
-        R; 1e-3, chosen by us: third derivatives change little within it.
+        R; 1e-3, chosen by us: third derivatives change little within it. It is made smaller where
+        they are not bounded, as where the input of a ReLU may vanish.
 
     Returns
     -------
@@ -152,46 +164,62 @@ def certify(
     enclosure = enclosure_of(objective)
     region = number("region", region, above=0.0, finite=True)
     high, low = start_of(enclosure, theta)
-    value, gradient = enclosure.gradient(high, low)
-    stale = True
-    for remaining in range(CORRECTIONS, -1, -1):
-        if stale:
-            H = enclosure.hessian(high, low)
-            if not (np.isfinite(H.middle).all() and np.isfinite(H.radius).all()):
-                return _refused(high, low, value, start, "the Hessian is not finite")
-            eigenvalues, Q = np.linalg.eigh(0.5 * (H.middle + H.middle.T))
-            if np.min(np.abs(eigenvalues)) == 0.0:
-                return _refused(high, low, value, start, SINGULAR)
-            A = (Q / eigenvalues) @ Q.T
-            inverse_norm = Balls.of(A).spectral_norm()
-        step = -A @ np.array([float(g.mid()) for g in gradient])
-        size = np.linalg.norm(step)
-        if not remaining or not size > CLOSE * (1.0 + np.linalg.norm(high)):
-            break
-        trial = two_sum(high, low + step)
-        there = enclosure.gradient(*trial)
-        if not _norm(there[1]) < _norm(gradient):
-            break
-        (high, low), (value, gradient), stale = trial, there, bool(size > FAR)
-    if not stale:
-        H = enclosure.hessian(high, low)
-    K = enclosure.third(high, low, region)
-    Y = _upper(inverse_norm * _norm(gradient))
-    defect = Balls.of(np.eye(len(high))) - Balls.of(A) @ H
-    Z0 = defect.spectral_norm()
-    h = np.inf if Z0 >= 1.0 else _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
-    bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
+    across = slice_of(enclosure, high)
+    if across is None:
+        return _proof(objective, enclosure, high, low, region, start)
+    found = _proof(across, across, high[across.free], low[across.free], region, start)
+    if found.proven and not across.is_across(found.theta, found.theta_low, found.radius):
+        found = _refused(found.theta, found.theta_low, arb(0), start, ALONG)
+    high, low = across.whole(found.theta, found.theta_low)
+    return replace(found, theta=high, theta_low=low, orbit=across.dimension)
+
+
+def _proof(
+    objective: NetworkObjective | Enclosure,
+    enclosure: Enclosure,
+    high: Array,
+    low: Array,
+    region: float,
+    start: float,
+) -> Certificate:
+    """Return what is proven with the theorem."""
+    high, low, value, gradient = _corrected(objective, enclosure, high, low)
+    H = enclosure.hessian(high, low)
+    if not (np.isfinite(H.middle).all() and np.isfinite(H.radius).all()):
+        return _refused(high, low, value, start, ROUGH)
+    # H is symmetric, and within ``around`` of its middle, spectrally
+    middle = 0.5 * (H.middle + H.middle.T)
+    off = enlarged(H.radius + np.abs(H.middle - middle) + U * np.abs(middle), 4)
+    around = Balls(np.zeros_like(off), off).spectral_norm()
+    eigenvalues, Q = eigh(middle)
+    least, q, eye = float(np.min(np.abs(eigenvalues))), Balls.of(Q), Balls.of(np.eye(len(Q)))
+    skew = (q.T @ q - eye).spectral_norm()
+    if least == 0.0 or not skew < 0.5:
+        return _refused(high, low, value, start, SINGULAR)
+    # A = QΛ⁻¹Qᵀ is never formed: I − AH = Q(I − Λ⁻¹S)Q⁻¹ with S = QᵀHQ, and ‖Q‖² ≤ 1 + skew
+    inverse_norm = _upper((1.0 + skew) / least)
+    defect = (eye - (q.T @ Balls.of(middle) @ q) / Balls.of(eigenvalues[:, None])).spectral_norm()
+    Z0 = _upper(defect * np.sqrt((1.0 + skew) / (1.0 - skew)) + inverse_norm * around)
     if not Z0 < 1.0:
-        return _refused(high, low, value, start, SINGULAR, **bounds)
+        return _refused(high, low, value, start, SINGULAR, Z0=Z0, inverse_norm=inverse_norm)
+    for _ in range(SHRINKINGS):
+        K = enclosure.third(high, low, region)
+        if np.isfinite(K):
+            break
+        region *= 0.1
+    Y = _upper(inverse_norm * _norm(gradient))
+    h = _upper(2.0 * inverse_norm * K * Y / (1.0 - Z0) ** 2)
+    bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
+    if not np.isfinite(K):
+        return _refused(high, low, value, start, ROUGH, **bounds)
     if not h <= 1.0:
         return _refused(high, low, value, start, TOO_LARGE, **bounds)
     # the lesser root, written so that nothing cancels
     slope = (1.0 - Z0) * (1.0 - 1e-12)
     radius = _upper(2.0 * Y / (slope * (1.0 + np.sqrt(max(1.0 - h, 0.0)))))
-    if radius > region:
+    if radius > region or not _upper(Z0 + inverse_norm * K * radius) < 1.0:
         return _refused(high, low, value, start, TOO_LARGE, **bounds)
     unique = min(region, slope / (inverse_norm * K) * (1.0 - 1e-12) if K > 0.0 else region)
-    index = _index(H, Q, K * radius)
     margin = _upper(_norm(gradient) * radius + 0.5 * (H.spectral_norm() + K * radius) * radius**2)
     return Certificate(
         True,
@@ -199,17 +227,52 @@ def certify(
         low,
         radius,
         unique,
-        index,
+        int(np.sum(eigenvalues < 0.0)),
         _interval(value, margin),
         seconds=time.perf_counter() - start,
         why="the Newton–Kantorovich theorem applies",
+        orbit=0,
         **bounds,
     )
+
+
+def _corrected(
+    objective: NetworkObjective | Enclosure, enclosure: Enclosure, high: Array, low: Array
+) -> tuple[Array, Array, arb, list[arb]]:
+    """Return a point nearer to a critical point, with value and gradient; it need not be nearer."""
+    value, gradient = enclosure.gradient(high, low)
+    H = None
+    for _ in range(CORRECTIONS):
+        if not np.isfinite(_norm(gradient)):
+            break
+        if H is None and isinstance(objective, NetworkObjective):
+            H = objective.linearize(high).hessian()
+        elif H is None:
+            H = enclosure.hessian(high, low).middle
+        try:
+            step = -np.linalg.solve(H, np.array([float(g.mid()) for g in gradient]))
+        except np.linalg.LinAlgError:
+            break
+        size = np.linalg.norm(step)
+        if not size > CLOSE * (1.0 + np.linalg.norm(high)):
+            break
+        trial = two_sum(high, low + step)
+        there = enclosure.gradient(*trial)
+        if not _norm(there[1]) < _norm(gradient):
+            break
+        (high, low), (value, gradient) = trial, there
+        H = None if size > FAR else H
+    return high, low, value, gradient
 
 
 SINGULAR = (
     "the Hessian is singular to the precision of the arithmetic (Z₀ ≥ 1); there may or may not be "
     "a critical point"
+)
+ALONG = "the slice is not proven to cross the orbit of a linear network's critical point"
+ROUGH = (
+    "the derivatives are not bounded: they are not finite, or a ReLU's input may vanish in the "
+    "region; there may or may not be a critical point"
 )
 TOO_LARGE = (
     "the gradient is too large for this curvature (h > 1), as at the ends in gradient-flat "
@@ -231,6 +294,7 @@ def _refused(
         _interval(value, 0.0),
         seconds=time.perf_counter() - start,
         why=why,
+        orbit=0,
         **{**unknown, **bounds},
     )
 
@@ -253,25 +317,3 @@ def _interval(value: arb, margin: float) -> tuple[float, float]:
     # float() and the ends below may each be off by a unit in the last place
     half = _upper(2.0 * radius + margin + 4.0 * U * abs(middle))
     return float(np.nextafter(middle - half, -np.inf)), float(np.nextafter(middle + half, np.inf))
-
-
-def _index(H: Balls, Q: Array, change: float) -> int | None:
-    """Return the index at the critical point, None where a sign is not proven.
-
-    S = QᵀHQ has H's inertia where Q is not singular (Sylvester); by Gershgorin's theorem the signs
-    of its diagonal are those of its eigenvalues where each exceeds the rest of its row.
-    """
-    q = Balls.of(Q)
-    gram = q.T @ q - Balls.of(np.eye(len(Q)))
-    if not gram.spectral_norm() < 1.0:
-        return None
-    S = q.T @ H @ q
-    size = S.magnitude
-    diagonal = np.diagonal(S.middle)
-    others = enlarged(np.sum(size, axis=1) - np.abs(diagonal), len(Q) + 4) + 4.0 * len(
-        Q
-    ) * U * np.abs(diagonal)
-    margin = _upper(q.spectral_norm() ** 2 * change)
-    if not np.all(np.abs(diagonal) > enlarged(others + margin, 4)):
-        return None
-    return int(np.sum(diagonal < 0.0))

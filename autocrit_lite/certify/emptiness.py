@@ -14,8 +14,14 @@ from .balls import Balls, enlarged
 from .certificate import enclosure_of, start_of
 from .enclosures import BITS, Enclosure
 
-REGIONS = tuple(10.0**-k for k in range(0, 13))
-"""Radii that are tried (chosen by us): third derivatives are bounded over a ball of each."""
+TRIALS = 6
+"""Regions that are tried (chosen by us): third derivatives are bounded over a ball of each."""
+
+SMALLEST = 1e-12
+"""The first of them (chosen by us), for the bound at the point itself."""
+
+LARGEST = 1e3
+"""None is larger (chosen by us)."""
 
 LEVELS = (np.inf, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The gradient's parts that are tried as v: those in eigenspaces whose |λ| is at most this share of
@@ -86,11 +92,19 @@ def nothing_near(objective: NetworkObjective | Enclosure, theta: Array) -> Empti
     best = (0.0, np.nan)
     if np.isfinite(g).all() and np.isfinite(H.middle).all() and g.any():
         slopes = [(_along(gradient, v), _length(H, v)) for v in _directions(g, H.middle)]
-        for region in REGIONS:
-            if region <= best[0]:
-                break
+        # the larger a region, the larger K and the less it proves: where they meet is best
+        region, lower, upper = SMALLEST, 0.0, np.inf
+        for trial in range(TRIALS):
             K = enclosure.third(high, low, region)
-            best = max(best, *((min(_root(s, Hv, K), region), K) for s, Hv in slopes))
+            reach = max(_root(s, Hv, K) for s, Hv in slopes)
+            best = max(best, (min(reach, region), K))
+            if reach >= region:
+                lower, upper = region, min(upper, reach)
+            else:
+                lower, upper = max(lower, reach), region
+            region = float(np.sqrt(lower * upper)) if trial else min(upper, LARGEST)
+            if region <= best[0] * 1.01:
+                break
     return Emptiness(high, best[0], float(g @ g), best[1], time.perf_counter() - start)
 
 

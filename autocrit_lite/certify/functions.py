@@ -38,7 +38,7 @@ class EnclosedFunction:
     --------
     >>> from flint import arb
     >>> parabola = EnclosedFunction(
-    ...     1, lambda x: x[0] ** 2 - x[0], lambda x: [2 * x[0] - 1],
+    ...     1, lambda x: x[0] * x[0] - x[0], lambda x: [2 * x[0] - 1],
     ...     lambda x: [[arb(2)]], lambda x: [[[arb(0)]]],
     ... )  # fmt: skip
     >>> float(parabola.gradient(np.array([0.5]), np.array([0.0]))[1][0])

@@ -27,67 +27,72 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Array
-from .balls import Balls, enlarged
+from .balls import Balls, Stack, U, enlarged
 
 SLACK = 1.0 + 1e-9
+POWERS = 30
+"""Of the Gauss–Newton matrix on a vector, for its largest eigenvalue (chosen by us)."""
+
 MULTIPLIERS = np.geomspace(1e-6, 1e8, 113)
 """The μ that are tried (chosen by us); whichever it is, the bound holds."""
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What the bound needs of each sample at the middle of the region.
+class Pass:
+    """What a forward and backward pass of some samples leaves, in balls of float64.
 
     Attributes
     ----------
     a : list of Balls (N, inputs)
         The inputs of each layer, with a column of ones where the network has biases.
-    derivatives : list of tuples of Balls (N, units)
-        σ′, σ″ and σ‴ of each hidden layer.
+    first, second, third : list of Balls (N, units)
+        σ′, σ″ and σ‴ of each hidden layer's pre-activations.
     delta : list of Balls (N, units)
-        ∂ℓ/∂z of each layer, not divided by N.
+        ∂ℓ/∂z of each layer, ℓ being the loss of one sample.
     above : list of Balls (N, units)
-        ∂ℓ/∂a of each hidden layer, likewise.
-    factor : Balls (N, C, C)
-        F with FᵀF = Λ.
+        ∂ℓ/∂a of each hidden layer's activations.
+    output : Balls (N, outputs)
+        The softmax, or the outputs.
+    margin : list of arrays (N,)
+        How far the pre-activations of each hidden layer are from a kink, at least.
     """
 
     a: list[Balls]
-    derivatives: list[tuple[Balls, Balls, Balls]]
+    first: list[Balls]
+    second: list[Balls]
+    third: list[Balls]
     delta: list[Balls]
     above: list[Balls]
-    factor: Balls
-
-
-def norms(x: Balls) -> Array:
-    """Return upper bounds of the spectral norms of matrices (N, p, q): a little more than they are.
-
-    ‖M‖₂² = λ(MMᵀ) is at most ‖(MMᵀ)⁸‖_F^⅛; each square is scaled to norm 1.
-    """
-    M = x.middle
-    S = M @ np.swapaxes(M, -1, -2) if M.shape[-2] <= M.shape[-1] else np.swapaxes(M, -1, -2) @ M
-    bound, power = np.ones(len(S)), 1.0
-    for _ in range(4):
-        size = np.sqrt(np.sum(S**2, axis=(-2, -1)))
-        bound, power = bound * size**power, power / 2.0
-        S = S / np.where(size > 0.0, size, 1.0)[:, None, None]
-        S = S @ S
-    around = np.sqrt(np.sum(x.radius**2, axis=(-2, -1)))
-    return (np.sqrt(bound) + around) * SLACK + 1e-150  # for squares that underflow
+    output: Balls
+    margin: list[Array]
 
 
 def largest_eigenvalue(G: Balls) -> float:
-    """Return an upper bound of the largest eigenvalue of a symmetric positive matrix (n, n).
+    """Return an upper bound of the largest eigenvalue of symmetric matrices (n, n).
 
-    Gershgorin's theorem for QᵀGQ with the approximate eigenvectors Q.
+    Where Cholesky's method in floats goes through for λ − G, with γ = (n + 1)u/(1 − (n + 1)u) that
+    matrix is at most γ/(1 − γ) times its trace from a positive one (Rump 2006, Verification of
+    positive definiteness, BIT 46; after Demmel 1989).
     """
-    _, Q = np.linalg.eigh(0.5 * (G.middle + G.middle.T))
-    q = Balls.of(Q)
-    defect = (q.T @ q - Balls.of(np.eye(len(Q)))).spectral_norm()
-    rows = np.sum((q.T @ G @ q).magnitude, axis=1)
-    if not defect < 0.5:
-        return G.spectral_norm()
-    return float(enlarged(np.max(rows), len(Q) + 4) / (1.0 - defect) * SLACK)
+    n = len(G.middle)
+    middle = 0.5 * (G.middle + G.middle.T)
+    size = np.abs(middle).max()
+    v = np.sum(np.abs(middle), axis=1)
+    for _ in range(POWERS):
+        v = middle @ (v / max(np.linalg.norm(v), 1e-300))
+    top = np.linalg.norm(v) * 1.001 + 1e-300
+    while top < 4.0 * n * size:
+        try:
+            np.linalg.cholesky(top * np.eye(n) - middle)
+        except np.linalg.LinAlgError:
+            top *= 1.02
+            continue
+        gamma = (n + 4) * U * 1.01
+        # the trace of λ − G, the rounding of its diagonal, the ball around G and its asymmetry
+        lost = gamma * (n * top + np.sum(np.abs(np.diagonal(middle)))) + 2.0 * U * top
+        around = Balls(middle * U, G.radius).spectral_norm()
+        return float(enlarged(np.asarray(top + lost + around), n + 8))
+    return G.spectral_norm()
 
 
 def _length(x: Balls) -> Array:
@@ -100,23 +105,26 @@ def _largest(x: Balls) -> Array:
     return np.max(x.magnitude, axis=1)
 
 
-def bound(
-    samples: Samples,
+def coefficients(
+    samples: Pass,
+    factor: Stack,
     weights: Sequence[Balls],
-    gauss_newton: Balls,
     suprema: tuple[float, float, float, float],
     cumulant: float,
     radius: float,
-) -> float:
-    """Return K, at least ‖D³L‖ wherever ‖θ − θ̄‖ ≤ radius.
+) -> tuple[Array, Array, Array, Array]:
+    """Return A, B and C of each sample where ‖θ − θ̄‖ ≤ radius, and the largest q at the middle.
+
+    C is infinite where a pre-activation may reach a kink. While none has, the bounds that tell how
+    far it moves hold: so none can be the first.
 
     Parameters
     ----------
-    samples : Samples
+    samples : Pass
+    factor : Stack (N, C, C)
+        F with FᵀF = Λ.
     weights : sequence of Balls (out, in)
         Of each layer, without biases.
-    gauss_newton : Balls (n, n)
-        The mean of JᵀΛJ over samples, without a penalty.
     suprema : 4 floats
         Upper bounds of |σ′|, |σ″|, |σ‴| and |σ⁗|.
     cumulant : float
@@ -126,13 +134,14 @@ def bound(
     """
     S1, S2, S3, S4 = suprema
     R, L, N = radius, len(weights), len(samples.a[0].middle)
-    w = [float(norms(W[None])[0]) for W in weights]
-    F, root = samples.factor, norms(samples.factor)
-    size = [_length(a) for a in samples.a]
-    P: dict[tuple[int, int], Balls] = {}
-    # at the middle, and by how much each may differ in the region
-    nP: dict[tuple[int, int], Array] = {}
-    dP: dict[tuple[int, int], Array] = {}
+    first = samples.first
+    w = [float(Stack.of(W[None]).norms()[0]) for W in weights]
+    root, size = factor.norms(), [_length(a) for a in samples.a]
+    # P_lm, and what it is before σ′; norms at the middle, and how far they change in the region
+    P: list[list[Stack]] = []
+    bare: list[list[Stack]] = []
+    nP: list[list[Array]] = []
+    dP: list[list[Array]] = []
     moved = [np.zeros(N)]
     J: list[Array] = []
     dJ: list[Array] = []
@@ -141,59 +150,57 @@ def bound(
     d2: list[Array] = []
     d3: list[Array] = []
     top: list[Array] = []
+    kink = np.zeros(N, dtype=bool)
     for layer in range(L):
         units = weights[layer].middle.shape[0]
-        P[layer, layer] = Balls.of(np.broadcast_to(np.eye(units), (N, units, units)))
-        nP[layer, layer], dP[layer, layer] = np.ones(N), np.zeros(N)
+        eye = Stack(np.broadcast_to(np.eye(units), (N, units, units)), np.zeros((N, units)))
+        own, before_sigma = _chain(eye, weights, first, layer)
+        P.append(own)
+        bare.append(before_sigma)
+        nP.append([p.norms() for p in own[:layer]] + [np.ones(N)])
+        dP.append([np.zeros(N)] * (layer + 1))
         if layer:
-            first = samples.derivatives[layer - 1][0]
-            step = weights[layer] * first[:, None, :]
             change = R * (top[-1] + d1[-1]) + w[layer] * d1[-1]
-            long = norms(step)
             for m in range(layer):
-                P[layer, m] = step @ P[layer - 1, m]
-                nP[layer, m] = norms(P[layer, m])
-                before = nP[layer - 1, m] + dP[layer - 1, m]
-                dP[layer, m] = change * before + long * dP[layer - 1, m]
-        J.append(_jacobian([P[layer, m] for m in range(layer + 1)], size))
+                before = nP[layer - 1][m] + dP[layer - 1][m]
+                dP[layer][m] = change * before + nP[layer][layer - 1] * dP[layer - 1][m]
+        J.append(_jacobian(own, size))
         parts = [
-            dP[layer, m] * (size[m] + moved[m]) + nP[layer, m] * moved[m] for m in range(layer + 1)
+            dP[layer][m] * (size[m] + moved[m]) + nP[layer][m] * moved[m] for m in range(layer + 1)
         ]
         dJ.append(np.sqrt(sum(x**2 for x in parts)))
         rho = R * (J[-1] + dJ[-1])
         if layer < L - 1:
-            first = samples.derivatives[layer][0]
-            top.append(_largest(first))
+            kink |= ~(rho * SLACK < samples.margin[layer])
+            top.append(_largest(first[layer]))
             d1.append(np.minimum(S2 * rho, 2.0 * S1))
             d2.append(np.minimum(S3 * rho, 2.0 * S2))
             d3.append(np.minimum(S4 * rho, 2.0 * S3))
-            scaled = [first[:, :, None] * P[layer, m] for m in range(layer + 1)]
-            own = _jacobian(scaled, size) + top[-1] * dJ[-1] + d1[-1] * (J[-1] + dJ[-1])
-            Ja.append(np.minimum(own, S1 * (J[-1] + dJ[-1])))
+            scaled = [p.T.scaled(first[layer]).T for p in own]
+            inner = _jacobian(scaled, size) + top[-1] * dJ[-1] + d1[-1] * (J[-1] + dJ[-1])
+            Ja.append(np.minimum(inner, S1 * (J[-1] + dJ[-1])))
             moved.append(R * Ja[-1])
-    middle_cap = _jacobian([F @ P[L - 1, m] for m in range(L)], size) ** 2
+    FP, bare_FP = _chain(factor, weights, first, L - 1)
+    middle_cap = _jacobian(FP, size) ** 2
     Jr = [x + y for x, y in zip(J, dJ, strict=True)]
 
-    def second(layer: int, left: Balls | None, scale: Array) -> Array:
-        """Return a bound of ‖left z″‖ of a layer, ``scale`` being ‖left‖."""
+    def second(layer: int, left: list[Stack], before: list[Stack], scale: Array) -> Array:
+        """Return a bound of ‖F z″‖ of a layer, where ``left`` is FP_lm and ``scale`` is ‖F‖."""
         total = np.zeros(N)
         for m in range(layer + 1):
             if m:
-                part = nP[layer, m] if left is None else norms(left @ P[layer, m])
-                total = total + 2.0 * (part + scale * dP[layer, m]) * Ja[m - 1]
+                total = total + 2.0 * (left[m].norms() + scale * dP[layer][m]) * Ja[m - 1]
             if m < layer:
-                Q = P[layer, m + 1] @ weights[m + 1]
-                Q = Q if left is None else left @ Q
-                bent = norms(Q * samples.derivatives[m][1][:, None, :])
-                dQ = scale * (dP[layer, m + 1] * (w[m + 1] + R) + nP[layer, m + 1] * R)
-                sup = np.minimum(_largest(samples.derivatives[m][1]) + d2[m], S2)
-                total = total + (bent + dQ * sup + norms(Q) * d2[m]) * Jr[m] ** 2
+                bent = before[m].scaled(samples.second[m]).norms()
+                dQ = scale * (dP[layer][m + 1] * (w[m + 1] + R) + nP[layer][m + 1] * R)
+                sup = np.minimum(_largest(samples.second[m]) + d2[m], S2)
+                total = total + (bent + dQ * sup + before[m].norms() * d2[m]) * Jr[m] ** 2
         return total
 
-    z2 = [second(layer, None, np.ones(N)) for layer in range(L)]
-    lz2 = second(L - 1, F, root)
+    z2 = [second(layer, P[layer], bare[layer], np.ones(N)) for layer in range(L)]
+    lz2 = second(L - 1, FP, bare_FP, root)
     a2 = [
-        np.minimum(_largest(samples.derivatives[m][1]) + d2[m], S2) * Jr[m] ** 2
+        np.minimum(_largest(samples.second[m]) + d2[m], S2) * Jr[m] ** 2
         + np.minimum(top[m] + d1[m], S1) * z2[m]
         for m in range(L - 1)
     ]
@@ -206,7 +213,7 @@ def bound(
         above = samples.above[m - 1]
         d_above = (w[m] + R) * d_delta[m] + R * _length(samples.delta[m])
         d_delta[m - 1] = S1 * d_above + d1[m - 1] * _length(above)
-        _, f2, f3 = samples.derivatives[m - 1]
+        f2, f3 = samples.second[m - 1], samples.third[m - 1]
         u3 = _largest(above * f3) + d_above * S3 + _largest(above) * d3[m - 1]
         u2 = _largest(above * f2) + d_above * S2 + _largest(above) * d2[m - 1]
         third = third + u3 * Jr[m - 1] ** 3 + 3.0 * u2 * Jr[m - 1] * z2[m - 1]
@@ -214,15 +221,33 @@ def bound(
     A = 2.0 * cumulant * Jr[-1]
     B = 2.0 * A * b + 3.0 * lz2
     C = A * b**2 + A * Jr[-1] ** 2 * bends + 3.0 * b * lz2 + 3.0 * bends * Jr[-1] * z2[-1] + third
-    G = largest_eigenvalue(gauss_newton)
-    return float(min(_dual(mu, A, B, C, middle_cap, G) for mu in MULTIPLIERS) * SLACK)
+    return A, B, np.where(kink, np.inf, C), middle_cap
 
 
-def _jacobian(parts: Sequence[Balls], size: Sequence[Array]) -> Array:
+def bound(A: Array, B: Array, C: Array, cap: Array, G: float) -> float:
+    """Return K, at least ‖D³L‖, from the samples' ``coefficients`` and λ of Gauss–Newton."""
+    return float(min(_dual(mu, A, B, C, cap, G) for mu in MULTIPLIERS) * SLACK)
+
+
+def _chain(
+    start: Stack, weights: Sequence[Balls], first: Sequence[Balls], layer: int
+) -> tuple[list[Stack], list[Stack]]:
+    """Return F ∂z_l/∂z_m for all m ≤ l, and F ∂z_l/∂a_m for all m < l."""
+    P, before = [start], []
+    for m in range(layer - 1, -1, -1):
+        before.append(P[-1] @ weights[m + 1])
+        P.append(before[-1].scaled(first[m]))
+    return P[::-1], before[::-1]
+
+
+def _jacobian(parts: Sequence[Stack], size: Sequence[Array]) -> Array:
     """Return bounds of ‖(P_0‖ã_0‖, P_1‖ã_1‖, …)‖₂, the Jacobian by all parameters, (N,)."""
     middle = [p.middle * s[:, None, None] for p, s in zip(parts, size, strict=False)]
-    radius = [enlarged(p.radius * s[:, None, None], 2) for p, s in zip(parts, size, strict=False)]
-    return norms(Balls(np.concatenate(middle, axis=-1), np.concatenate(radius, axis=-1))) * SLACK
+    radius = [
+        enlarged(s[:, None] * (p.radius + U * p.size), 4) for p, s in zip(parts, size, strict=False)
+    ]
+    whole = Stack(np.concatenate(middle, axis=-1), np.concatenate(radius, axis=-1))
+    return whole.norms() * SLACK
 
 
 def _dual(mu: float, A: Array, B: Array, C: Array, cap: Array, G: float) -> float:

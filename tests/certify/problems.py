@@ -1,6 +1,6 @@
 """Functions whose critical points are known, written for balls."""
 
-from math import sqrt
+from math import perm, sqrt
 
 from flint import arb
 
@@ -10,17 +10,13 @@ ZERO = arb(0)
 
 
 def polynomial(*coefficients):
-    """Return Σ c_k x^k of one variable."""
+    """Return Σ c_k x^k of one variable, by Horner's rule."""
 
     def derivative(order):
         def at(x):
             total = ZERO
-            for k, c in enumerate(coefficients):
-                factor = 1
-                for j in range(order):
-                    factor *= k - j
-                if factor:
-                    total += arb(c) * factor * x[0] ** (k - order)  # c * factor would be rounded
+            for k in range(len(coefficients) - 1, order - 1, -1):
+                total = total * x[0] + arb(coefficients[k]) * perm(k, order)  # arb: not rounded
             return total
 
         return at

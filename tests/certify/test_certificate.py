@@ -3,10 +3,11 @@ import pytest
 from flint import arb, ctx, fmpq, fmpq_poly
 
 import autocrit_lite as al
+from autocrit_lite.certify.activations import ACTIVATIONS
 from autocrit_lite.certify.balls import Balls
 from autocrit_lite.certify.certificate import certify
 from autocrit_lite.certify.emptiness import nothing_near
-from autocrit_lite.certify.enclosures import ACTIVATIONS, NetworkEnclosure
+from autocrit_lite.certify.enclosures import NetworkEnclosure
 from autocrit_lite.networks.objective import network_loss
 
 from .problems import FLAT, polynomial, quadratic, quartic
@@ -219,10 +220,21 @@ def fourth(name, z):
     if name == "tanh":
         t = z.tanh()
         return (1 - t * t) * t * (16 - 24 * t * t)
-    if name == "linear":
+    if name in ("linear", "relu"):
         return arb(0)
     of_sigmoid = f * (1 - 2 * s) * (1 - 12 * f)
     return of_sigmoid if name == "sigmoid" else 4 * f * (1 - 6 * f) + z * of_sigmoid
+
+
+def sigmoid_of(z):
+    return 1 / (1 + (-z).exp())
+
+
+BASES = {
+    "tanh": arb.tanh,
+    "linear": lambda z: arb(1),
+    "relu": lambda z: arb(int(z.mid() > 0)),
+}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -234,7 +246,9 @@ def test_the_suprema_of_the_derivatives_are_proven(name):
     for width, points in ((0.5 / 2048, middle), (0.5 / 256, far)):
         for point in points:
             z = arb(point, width)
-            values = [*activation.evaluate(z)[1:], fourth(name, z)]
+            base = BASES.get(name, sigmoid_of)(z)
+            _, first = activation.lower(z, base)
+            values = [first, *activation.upper(z, base), fourth(name, z)]
             largest = np.maximum(largest, [float(x.abs_upper()) for x in values])
     assert np.all(largest <= activation.suprema)
     assert np.all(largest >= 0.98 * np.array(activation.suprema))  # and they are no wild guesses
