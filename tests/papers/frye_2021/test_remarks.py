@@ -52,7 +52,7 @@ def test_the_kinds_of_points_come_from_the_derivatives(in_x, in_y, verdict):
 def test_the_runs_on_the_quartic_do_what_is_said_of_them(quartic):
     experiment, results = quartic
     found = verdicts(experiment.claims(results))
-    names = "basin value points left orders swings damped gnm divided".split()
+    names = ["basin", "value", "points", "left", "orders", "swings", "damped", "gnm", "divided"]
     assert set(found) == {f"f21-quartic-{name}" for name in names}
     # the others hang on where the few runs of a small grid go
     certain = [found[f"f21-quartic-{name}"] for name in ("points", "left", "divided")]
