@@ -45,7 +45,7 @@ def points(in_x: Polynomial, in_y: Polynomial) -> dict[str, Measured]:
     saddle, minimum = (bends[0], bends[-1]) if len(kernel) == 2 else (np.nan, np.nan)
     return measured(
         "f21-quartic-points",
-        [saddle, minimum],
+        saddle,
         {
             "one critical point": len(critical) == 1 and len(lines[0]) == 1,
             "two flat points": len(kernel) == 2 and len(lines[1]) == 0 and across > 0.0,
@@ -53,6 +53,7 @@ def points(in_x: Polynomial, in_y: Polynomial) -> dict[str, Measured]:
         },
         critical=", ".join(f"{x:.4g}" for x in critical),
         flat=" and ".join(f"{x:.4g}" for x in kernel),
+        minimum=minimum,
         across=across,
     )
 
@@ -80,7 +81,7 @@ def basins(theta: Array, norms: Array, end: Array, flat_x: float) -> dict[str, M
     left = theta[:, 0, 0] < -flat_x
     lost = int(np.sum(end[left] != CRITICAL))
     claims = measured(
-        "f21-quartic-left", f"{left.sum() - lost} of {left.sum()}", never(lost, int(left.sum()))
+        "f21-quartic-left", int(left.sum()) - lost, never(lost, int(left.sum())), runs=left.sum()
     )
     flat, critical = (np.flatnonzero(end == kind) for kind in (FLAT, CRITICAL))
     if not len(flat) or not len(critical):
@@ -152,8 +153,9 @@ def divided(distance: Array, beside: float) -> dict[str, Measured]:
     lost = int(np.sum(distance > CLOSE))
     return measured(
         "f21-quartic-divided",
-        f"{len(distance) - lost} of {len(distance)}",
+        len(distance) - lost,
         never(lost, len(distance)),
+        runs=len(distance),
         beside=beside,
         close=CLOSE,
     )
@@ -181,7 +183,7 @@ def also_attracted(
     left = start[:, 0] < -flat_x
     return measured(
         id,
-        counts,
+        counts[FLAT],
         {
             "critical point": found(counts[CRITICAL], len(end)),
             "flat point": found(counts[FLAT], len(end)),

@@ -59,9 +59,10 @@ def plateau(slope: Callable[[Array], Array]) -> dict[str, Measured]:
     flat = bool(np.all(slope(inside) == 0.0))
     return measured(
         "s18-f1",
-        f"{stopped.sum()} of {len(w)} runs stop there, none at a saddle",
+        int(stopped.sum()),
         False,
         verdict="corrected" if stopped.all() and flat else None,
+        runs=len(w),
         rate=RATE,
         least=w.min(),
         most=w.max(),
@@ -81,7 +82,7 @@ def strict(lowest: Array, zeros: Array) -> dict[str, Measured]:
     clear = lowest < -INDEX_TOLERANCE
     return measured(
         "s18-strict",
-        f"{both.sum()} of {len(both)} ends have λ_min < 0 and zero eigenvalues",
+        int(both.sum()),
         not both.any(),
         verdict="false" if both.any() else None,
         clear=clear.sum(),
@@ -111,9 +112,10 @@ def good(zeros: Array, n: Array, norms: Array, before: Array) -> dict[str, Measu
     jump = abs(float(sides[1] - sides[0]))
     return measured(
         "s18-good",
-        f"{fewer.sum()} of {len(fewer)} ends have κ < N",
+        int(fewer.sum()),
         bool(fewer.all() and jump < 1e-3),
         verdict="corrected" if fewer.all() and jump > 1.0 else None,
+        ends=len(fewer),
         kappa=np.max((n - zeros) / n),
         least=norms.min(),
         most=norms.max(),
