@@ -11,15 +11,19 @@ from tests.synthetic import Synthetic
 IDS = """
 f19-count f19-train f19-iter-mr f19-iter-tr f19-mwu f19-time-tr f19-time-gnm f19-gnm-fail
 f19-gnm-epochs f19-floor f19-zero f19-no-spurious f19-cutoff f19-identify f19-entropy
-f19-entropy-noise f19-entropy-t f19-snr f19-entropy-iter f19-entropy-iter-noise
-f19-entropy-iter-t f19-entropy-iter-noise-t f19-bias f21-linear
-f21-nonlinear f21-quartic-value f21-quartic-basin f21-ae-half f21-ae-09 f21-ae-099 f21-ae-norm
-f21-ae-blue f21-ae-bulk f21-ae-last f21-ae-convex f21-ae-mean f21-cls-09 f21-cls-end f21-cls-acc
-f21-logreg f21-mem-n f21-mem-train f21-mem-end f21-mem-most f21-mem-flat f21-mem-min s18-t1-momentum
+f19-entropy-noise f19-entropy-t f19-snr f19-entropy-iter f19-entropy-iter-noise f19-entropy-iter-t
+f19-entropy-iter-noise-t f19-bias f21-linear f21-nonlinear f21-linear-fast f21-relu
+f21-quartic-value f21-quartic-basin f21-quartic-points f21-quartic-left f21-quartic-divided
+f21-quartic-orders f21-quartic-swings f21-quartic-damped f21-quartic-gnm f21-ae-half f21-ae-09
+f21-ae-099 f21-ae-norm f21-ae-blue f21-ae-bulk f21-ae-last f21-ae-convex f21-ae-mean f21-ae-few
+f21-ae-most f21-ae-bounces f21-ae-spread f21-ae-high f21-width f21-cls-09 f21-cls-end
+f21-cls-bounces f21-cls-shape f21-cls-acc f21-logreg f21-mem-n f21-mem-train f21-mem-end
+f21-mem-most f21-mem-flat f21-mem-min f21-mem-shape s18-f1 s18-strict s18-good s18-t1-momentum
 s18-t1-adam s18-t1-adagrad s18-t3-momentum s18-t3-adam s18-t3-adagrad s18-t5 s18-sfn s18-t7-he
 s18-t7-normal s18-t7-xavier s18-t7-orthogonal s18-t8-2 s18-t8-3 s18-t9-50 s18-t9-100 s18-t9-250
-s18-f2 s18-f3 s18-c10 c20-star c20-core c20-dim-s c20-dim-c c20-dim-m c20-flat c20-flat-zeros
-c20-growth c20-cubic
+s18-f2 s18-f3 s18-c10 c20-star c20-core c20-dim-s c20-dim-c c20-nested c20-derivatives c20-ex-axis
+c20-dim-m c20-slice c20-full-rank c20-line c20-measure-zero c20-lines c20-ex-valley c20-ex-troughs
+c20-strict c20-isolated c20-maxima c20-ex-saddle c20-flat c20-flat-zeros c20-growth c20-cubic
 """
 
 

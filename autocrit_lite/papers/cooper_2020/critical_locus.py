@@ -12,10 +12,12 @@ import numpy as np
 from ...runner.experiment import Arrays
 from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
+from .locus_examples import examples
+from .locus_lemmas import lemma, lemmas, no_isolated
 from .locus_motion import CUTOFFS, LOCI, POINTS, cubic, escape, plane
-from .locus_points import FINDERS, STARTS, dimension, found, minimum, theorem
+from .locus_points import FINDERS, STARTS, UNCLEAR, dimension, found, minimum, theorem
 from .locus_settings import LocusSettings
-from .locus_tables import claims, counted
+from .locus_tables import claims, counted, table
 
 
 class Part(NamedTuple):
@@ -55,6 +57,7 @@ PARTS = {
     "theorem": Part(theorem, _named("depths", "max_width", "max_samples")),
     "dimension": Part(dimension, _named(samples="dimension_samples"), ("layers",)),
     "cubic": Part(cubic, _named("distances", "cubic_starts", "rate", "limit"), ("rule",)),
+    "lemma": Part(lemma, _named("lemma_depths", "lemma_samples")),
 }
 """The parts by name, the long ones first."""
 
@@ -94,6 +97,7 @@ class CriticalLocus(LocusSettings):
         "plane_points": 3,
         "search_distances": (1.0,),
         "search_runs": 2,
+        "lemma_networks": 100,
     }
 
     def varied(self) -> dict[str, list[dict[str, Any]]]:
@@ -133,6 +137,7 @@ class CriticalLocus(LocusSettings):
             "theorem": [{"points": min(self.points_per_task, self.points - i)} for i in firsts],
             "dimension": [{"layers": layers} for layers in (*self.dimension_networks, *grown)],
             "cubic": [{"rule": rule} for rule in self.rules],
+            "lemma": [{"networks": self.lemma_networks}],
         }
 
     def stages(self) -> list[list[Task]]:
@@ -188,4 +193,7 @@ class CriticalLocus(LocusSettings):
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return the claims of Cooper 2020."""
-        return claims(results)
+        found, minima = table(results, "found"), table(results, "minimum")
+        rank = np.sum(results["found_extended"] > UNCLEAR[0], axis=1)
+        rows = [table(results, name) for name in ("lemma", "theorem", "dimension")]
+        return claims(results) | lemmas(*rows) | no_isolated(found, minima, rank) | examples()

@@ -14,7 +14,7 @@ from ...datasets.gaussian import gaussian
 from ...runner.experiment import Experiment, setting
 from ...training.optimizers import GradientDescent, NoisySGD, PerturbedGradientDescent, Rule
 
-STREAMS = ("dimension", "theorem", "found", "minimum", "escape", "cubic", "plane")
+STREAMS = ("dimension", "theorem", "found", "minimum", "escape", "cubic", "plane", "lemma")
 """The parts, in the order by which a seed's random numbers are split; then by task number."""
 
 ACTIVATIONS = ("linear", "swish", "tanh", "relu")
@@ -107,6 +107,11 @@ class LocusSettings(Experiment):
     )
     search_runs: int = setting(8, "chosen by us: of Newton-MR's starts from training", at_least=1)
     search_iterations: int = setting(60, "chosen by us: enough near the loci", at_least=1)
+    lemma_networks: int = setting(500, "chosen by us: for Lemma 3.3 and §5", at_least=1)
+    lemma_depths: tuple[int, ...] = setting(
+        (2, 3, 4), "chosen by us: §5 asks for a hidden layer", at_least=2
+    )
+    lemma_samples: int = setting(6, "chosen by us: at most, with as many features", at_least=3)
     seed: int = setting(0, "chosen by us")
 
     def check(self) -> None:

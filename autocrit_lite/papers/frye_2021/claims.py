@@ -140,7 +140,8 @@ def _share(
     return measured(id, compared.value, compared, *also, "runs", **texts, **numbers)
 
 
-def _shown_share(results: Results, runs: Array, **bounds: float) -> rules.Comparison:
+def shown_share(results: Results, runs: Array, **bounds: float) -> rules.Comparison:
+    """Return whether a share of runs is shown to be within bounds."""
     effect = _effect(results, runs)
     interval = rules.binomial(runs.sum() / effect, len(runs) / effect)
     return rules.shown(float(runs.mean()), interval, **bounds)
@@ -154,7 +155,7 @@ def _norms(results: Results) -> dict[str, Measured]:
     of_training = results["train_squared_gradient_norm"]
     least, most = float(np.nanmin(of_training)), float(np.nanmax(of_training))
     strict, flat = end[kind == PointClass.STRICTLY_FLAT], end[r > FLAT]
-    place = _shown_share(results, end < 1e-6, above=0.25, below=0.75)
+    place = shown_share(results, end < 1e-6, above=0.25, below=0.75)
     claims = measured("f21-ae-bulk", place.value, place)
     if len(strict):
         low, high = rules.quantiles(strict)
@@ -397,7 +398,7 @@ def figure_5(results: Results) -> dict[str, Measured]:
     sizes = [results["theta_start"].shape[1], int(results["n_labels"])]
     correct = results["correct"]
     high = results["point_squared_gradient_norm"][:, LAST] >= CRITICAL
-    most = _shown_share(results, high, above=0.5)
+    most = shown_share(results, high, above=0.5)
     r, _ = _largest(results)
     flat = _flat(results).any(axis=1)
     return (

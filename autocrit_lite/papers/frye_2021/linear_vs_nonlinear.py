@@ -18,6 +18,7 @@ from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
 from .claims import figure_1
 from .gradient_flat import GradientFlat
+from .remarks import superlinear
 
 NETWORKS = {
     "linear": MLP((16, 4, 16), "linear", bias=False),
@@ -113,7 +114,7 @@ class LinearVsNonlinear(GradientFlat):
         if set(self.networks) != set(NETWORKS):
             return {}
         linear, nonlinear = (self.networks.index(name) for name in NETWORKS)
-        return figure_1(results, linear, nonlinear)
+        return figure_1(results, linear, nonlinear) | superlinear(results, linear)
 
 
 def data(seed: int, n_samples: int) -> Array:

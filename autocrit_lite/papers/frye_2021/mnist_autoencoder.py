@@ -14,6 +14,7 @@ from ...runner.results import Measured, Results
 from ...runner.store import Store
 from .claims import figure_3, other_finders, other_settings
 from .own_network import OnDigits
+from .remarks import figure_3_in_words
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class MnistAutoencoder(OnDigits):
         from .finder_comparison import FinderComparison  # both are built on this class
         from .tolerance import Tolerance
 
-        found, more = figure_3(results), []
+        found, more = figure_3(results) | figure_3_in_words(results), []
         again = Tolerance.from_profile(self.profile)
         others = FinderComparison.from_profile(self.profile)
         if again.source() == self:

@@ -18,6 +18,7 @@ from ...runner.store import Store
 from .claims import figure_4
 from .mnist_autoencoder import MnistAutoencoder
 from .own_network import OnDigits
+from .remarks import figure_4_in_words
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class MnistClassifier(OnDigits):
         autoencoder = None
         with suppress(MissingResultsError):
             autoencoder = MnistAutoencoder.from_profile(self.profile).load(store=store)
-        return figure_4(results, autoencoder)
+        return figure_4(results, autoencoder) | figure_4_in_words(results)
 
 
 def accuracy(net: MLP, theta: Array, X: Array, labels: Array) -> Array:

@@ -16,6 +16,7 @@ from ...runner.store import Store
 from .claims import figure_5
 from .mnist_classifier import accuracy
 from .own_network import OwnNetwork
+from .remarks import figure_5_in_words
 
 
 @dataclass(frozen=True)
@@ -82,4 +83,4 @@ class RandomLabels(OwnNetwork):
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on A.1 and A.6, if network and data are the paper's."""
-        return figure_5(results) if self.is_the_papers else {}
+        return figure_5(results) | figure_5_in_words(results) if self.is_the_papers else {}

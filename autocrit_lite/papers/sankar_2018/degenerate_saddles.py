@@ -19,6 +19,7 @@ from ...runner.experiment import Arrays, Experiment, setting
 from ...runner.results import Measured, Results
 from ...runner.store import Record, Store, Task
 from .claims import tables_and_figures
+from .definitions import definitions
 from .digit_spectra import LAWS, TOLERANCES, course, nearest_laws, signs, spectrum
 from .digits_training import N_CLASSES, Features, Images, Training, train
 from .rows import CLASSIFIER_LOSSES, FEATURE_ROWS, METHODS, ROWS, Row
@@ -391,7 +392,7 @@ class DegenerateSaddles(Experiment):
 
     def claims(self, results: Results, store: Store | None = None) -> dict[str, Measured]:
         """Return what the results say on Tables 1 to 9 and Figs 2 and 3, if they are of MNIST."""
-        return {} if self.features else tables_and_figures(results)
+        return {} if self.features else tables_and_figures(results) | definitions(results)
 
 
 def described(record: Record) -> Arrays:
