@@ -3,8 +3,8 @@
 The kind of the statement chooses its rule, before anything is measured:
 
 - a share of stated runs: ``shares``; a mean ± standard deviation of stated trials: ``means``; any
-  other statistic of runs: ``resampled``. These three test whether both samples have one law, the
-  paper's own sampling error included;
+  other statistic of runs: ``resampled``, or ``ratios`` of one that is positive. These test whether
+  both samples have one law, the paper's own sampling error included;
 - an order of magnitude, or a number printed with "about": ``about``;
 - a statement without a number, such as "most" or "grows": it has to be ``shown``;
 - "none" and "all": ``never``; "some": ``found``.
@@ -298,6 +298,33 @@ def resampled(
     low, high = quantiles(ours - middle, 2.0 * POWER - 1.0)
     smallest = max(within[1] - printed - low, printed - within[0] + high)
     return _compared("resampled", value, printed, quantiles(ours), accepted, smallest)
+
+
+def ratios(
+    statistic: Statistic, groups: Array, printed: float, printed_of: int, level: float = LEVEL
+) -> Comparison:
+    """Compare a positive statistic of runs, such as a count of iterations, as ``resampled`` does.
+
+    Its logarithm is compared: the spread of such a number grows with it.
+    """
+    compared = resampled(
+        lambda runs: float(np.log(statistic(runs))),
+        groups,
+        float(np.log(printed)),
+        printed_of,
+        level,
+    )
+    low, high = (float(np.exp(end)) for end in compared.interval)
+    accepted = [float(np.exp(end)) for end in compared.accepted]
+    return Comparison(
+        "ratios",
+        float(statistic(np.arange(len(groups)))),
+        printed,
+        (low, high),
+        (accepted[0], accepted[1]),
+        printed * float(np.expm1(compared.smallest)),
+        compared.scaled,
+    )
 
 
 def resample(statistic: Statistic, groups: Array, size: int, rng: np.random.Generator) -> Array:

@@ -91,7 +91,7 @@ def experiments_page() -> str:
         "# Experiments and their settings",
         "Every number that decides a result: at the paper's scale, in the small version where that "
         "differs, and its source. `autocrit-lite run NAME` computes an experiment, `-p SETTING "
-        "VALUE` changes a setting. How they are written is in [the package](api/experiments).",
+        "VALUE` changes a setting. How they are written is in [the package](api/results.rst).",
     ]
     for name, kind in REGISTRY.items():
         paper, quick = (kind.from_profile(profile).settings() for profile in ("paper", "quick"))
@@ -141,7 +141,10 @@ def stage(folder: Path) -> None:
     )
     shutil.copytree(ROOT / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.pdf"))
     for name in PAGES:
-        shutil.copy(ROOT / name, folder)
+        text = (ROOT / name).read_text(encoding="utf-8")
+        text = text.replace("](docs/", "](")  # these pages lie beside it here, the code does not
+        text = re.sub(r"\[([^]]+)\]\(autocrit_lite/[^)]+\)", r"\1", text)
+        (folder / name).write_text(text, encoding="utf-8")
     (folder / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         (folder / "notebooks" / path.name).write_text(with_alt_texts(path), encoding="utf-8")

@@ -164,6 +164,23 @@ def test_what_is_resampled_has_the_error_of_its_mean():
     assert exact.smallest == pytest.approx((1.96 + 0.84) * values.std() / 20.0, rel=0.15)
 
 
+def test_positive_numbers_are_compared_by_their_ratio(few_replicates):
+    """A third of a widely spread number is no less than its triple, though it is nearer."""
+    values = np.exp(np.random.default_rng(6).normal(0.0, 0.8, 100))
+
+    def median(rows):
+        return float(np.median(values[rows]))
+
+    third, triple = (
+        statistics.ratios(median, np.arange(100), median(np.arange(100)) * factor, 100)
+        for factor in (1.0 / 3.0, 3.0)
+    )
+    assert not third.agrees
+    assert not triple.agrees
+    assert third.accepted[0] / third.printed == pytest.approx(triple.accepted[0] / triple.printed)
+    assert third.value == median(np.arange(100))
+
+
 def test_a_statistic_that_is_not_defined_differs_without_a_warning(few_replicates):
     compared = resampled(lambda x: np.nan, np.arange(5), 1.0, 5)
     assert not compared.agrees

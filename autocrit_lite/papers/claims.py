@@ -203,7 +203,7 @@ def stability(ledger: Sequence[Claim]) -> dict[str, Any]:
     """
     tested = [c for c in ledger if c.comparisons and c.verdict in ("reproduced", "differs")]
     rules = [test.rule for claim in tested for test in claim.comparisons.values()]
-    tests = sum(rule in ("shares", "means", "resampled") for rule in rules)
+    tests = sum(rule in ("shares", "means", "resampled", "ratios") for rule in rules)
     half, double = ([claim.id for claim in tested if claim.changes[k]] for k in range(2))
     return {
         "claims": len(ledger),

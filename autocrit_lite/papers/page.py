@@ -34,7 +34,7 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
     """
     numbers = np.array([compared.value, *compared.interval, *compared.accepted])
     origin = compared.printed
-    if compared.rule == "about":
+    if compared.rule in ("about", "ratios"):
         numbers, origin = np.log(numbers), np.log(origin)
     moved = numbers - origin
     widths = np.abs(moved[3:][np.isfinite(moved[3:])])

@@ -23,6 +23,7 @@ SEEN = {
     "shares": "{smallest:.2g} away",
     "means": "{smallest:.2g} away",
     "resampled": "{smallest:.3g} away",
+    "ratios": "{times:.3g} times the printed number",
     "about": "{times:.3g} times the printed number",
     "shown": "short of the bound, or past it by less than {smallest:.2g}",
     "never": "exceptions, where they are {smallest:.2g} of all or more",

@@ -76,7 +76,7 @@ def test_verdict_power_and_interval_come_from_the_comparison(statements):
 def test_every_rule_says_what_it_would_have_seen():
     one = [shares(3, 9, 4, 9), means([1.0, 2.0], 1.5, 1.0, 8), about(2.0, 3.0, 2.0)]
     rules = {c.rule for c in (*one, shown(1.0, (0.5, 1.5), above=0.0), never(0, 5), found(1, 5))}
-    assert rules | {"resampled"} == SEEN.keys()
+    assert rules | {"resampled", "ratios"} == SEEN.keys()
 
 
 def test_every_statement_has_its_texts():

@@ -113,7 +113,7 @@ def _accepted(methods: list[Runs], results: Results) -> dict[str, Measured]:
 
 def _newton_mr(mr: Runs) -> dict[str, Measured]:
     iterations, group, ok = mr["iterations"], mr["trajectory"], mr["ok"]
-    median = rules.resampled(lambda x: float(np.median(iterations[x])), group, 221, TRAJECTORIES)
+    median = rules.ratios(lambda x: float(np.median(iterations[x])), group, 221, TRAJECTORIES)
     by_trajectory = [float(np.median(iterations[group == g])) for g in np.unique(group)]
     claims = measured(
         "f19-iter-mr",
@@ -147,7 +147,7 @@ def _newton_tr(mr: Runs, tr: Runs) -> dict[str, Measured]:
     from scipy.stats import mannwhitneyu  # here, since it slows every start of the command
 
     ours, theirs, ok, group = mr["iterations"], tr["iterations"], tr["ok"], tr["trajectory"]
-    median = rules.resampled(lambda x: float(np.median(theirs[x])), group, 430, TRAJECTORIES)
+    median = rules.ratios(lambda x: float(np.median(theirs[x])), group, 430, TRAJECTORIES)
     after = (theirs - tr["cutoff_iteration"][:, 0])[ok]
     end = tr["end"][ok]
     pace = float(np.median((end / CUTOFF) ** (1.0 / np.maximum(after, 1.0)))) if len(end) else 1.0
