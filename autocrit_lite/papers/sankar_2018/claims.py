@@ -73,8 +73,10 @@ def table_row(id: str, results: Results, row: int) -> dict[str, Measured]:
         also.append("single")
     if "zero" in printed:
         also.append("forced")
-        shifts = results["sources"][row, :, SOURCES.index("softmax shift")].min()
-        numbers |= {"dead": dead, "others": compared["zero"].value - dead, "shifts": shifts}
+        numbers |= {"dead": dead, "others": compared["zero"].value - dead}
+        if shifts := results["sources"][row, :, SOURCES.index("softmax shift")].min():
+            also.append("shifts")
+            numbers["shifts"] = shifts
     # each trial keeps a bound, hence their mean does; half of the last digit is rounding
     if "negative" in printed and printed["negative"][0] - 0.5 > most:
         also.append("impossible")
