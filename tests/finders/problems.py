@@ -25,6 +25,8 @@ class Point:
     matrix: Any
 
     def hvp(self, v):
+        if v.ndim == self.matrix.ndim:  # a block of vectors at each point
+            return v @ self.matrix
         return (self.matrix @ v[..., :, None])[..., :, 0]
 
     def hessian(self):
