@@ -13,6 +13,10 @@ from ..objectives import Linearization
 EXHAUSTED = 1e-14
 """What is left of a vector of length 1 may be rounding: a hundred times its error, chosen by us."""
 
+KANTOROVICH = 0.25
+"""A Newton step p with ‖H⁻¹g(θ + p)‖ at most this share of ‖p‖ begins the quadratic phase: twice
+the share estimates Kantorovich's h, which must be at most 1/2 (Deuflhard 2004, chapter 2)."""
+
 
 @dataclass(frozen=True)
 class Eigenbasis:

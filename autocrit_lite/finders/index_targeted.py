@@ -11,16 +11,13 @@ from ..arrays import Array, array_namespace, dot, indices, norm, put, take
 from ..checks import integer, number, theta_array
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .eigenbasis import Eigenbasis, lanczos
+from .eigenbasis import KANTOROVICH, Eigenbasis, lanczos
 from .line_search import Search
 from .trace import Trace
 
 REFUSE, SHRINK, GROW = 0.75, 0.4, 0.15
 """Above the first of these errors of the model a step is refused, above the second the radius is
 halved, below the third it is doubled (chosen by us)."""
-KANTOROVICH = 0.25
-"""A Newton step with at most this error begins the quadratic phase: twice the error estimates
-Kantorovich's h, which must be at most 1/2."""
 SECULAR_STEPS = 8
 """Newton steps on 1/‖d(μ)‖ = 1/R (chosen by us): ‖d‖ is then at most a few per cent above R."""
 

@@ -38,8 +38,10 @@ FINDERS = {
         index_targeted_newton, index=1, krylov_dimension=3
     ),
     "levenberg_marquardt": levenberg_marquardt,
+    "levenberg_marquardt geodesic": partial(levenberg_marquardt, geodesic=True),
     "levenberg_marquardt matrix-free": matrix_free,
     "saddle_free_newton": saddle_free_newton,
+    "saddle_free_newton with a Newton end": partial(saddle_free_newton, newton_end=True),
     "saddle_free_newton in a Krylov space": partial(saddle_free_newton, krylov_dimension=3),
 }
 every_finder = pytest.mark.parametrize("find", FINDERS.values(), ids=FINDERS.keys())

@@ -5,8 +5,8 @@ import pytest
 
 from autocrit_lite import MLP, NetworkObjective, certify
 from autocrit_lite.finders import FinderStopReason, index_targeted_newton
-from autocrit_lite.finders.eigenbasis import lanczos
-from autocrit_lite.finders.index_targeted import KANTOROVICH, least_damping
+from autocrit_lite.finders.eigenbasis import KANTOROVICH, lanczos
+from autocrit_lite.finders.index_targeted import least_damping
 from autocrit_lite.ground_truth.cubic import Cubic
 from autocrit_lite.ground_truth.quartic import Quartic
 from autocrit_lite.objectives import AutogradObjective
