@@ -65,8 +65,9 @@ def test_a_quadratic_of_another_index_has_no_point_to_arrive_at(krylov_dimension
 
 def test_a_step_is_that_of_the_recipe():
     objective = saddle(EIGENVALUES, c=1.0)
-    trace = index_targeted_newton(objective, starts(objective), 6, index=1, record_theta=True)
-    seen = set()
+    theta0 = np.concatenate([starts(objective, spread=spread) for spread in (0.5, 1.0, 3.0)])
+    trace = index_targeted_newton(objective, theta0, 12, index=1, radius=3.0, record_theta=True)
+    seen, halved = set(), 0
     for run, k in zip(*np.nonzero(trace.step_size > 0.0), strict=True):
         point = objective.linearize(trace.thetas[run, k])
         values, Q = np.linalg.eigh(point.matrix)
@@ -76,7 +77,20 @@ def test_a_step_is_that_of_the_recipe():
         d = Q @ (np.where(climbs, 1.0, -1.0) * (Q.T @ point.gradient) / weights)
         step = trace.thetas[run, k + 1] - trace.thetas[run, k]
         np.testing.assert_allclose(step, d, rtol=1e-6, atol=1e-9)
+        if np.linalg.norm(d) < 1e-3:  # rounding is a part of the error
+            continue
+        there = objective.value_and_gradient(trace.thetas[run, k + 1])[1]
+        error = Q.T @ (there - point.gradient - point.matrix @ d) / weights
+        error = np.linalg.norm(error) / np.linalg.norm(d)
+        assert error <= 0.75
+        after = trace.direction_norm[run, k + 1] / trace.direction_norm[run, k]
+        if error > 0.4:
+            assert after <= 0.5 * 1.05
+            halved += 1
+        elif np.isfinite(after):
+            assert after <= 2.0 * 1.05 or trace.damping[run, k] == 0.0
     assert seen == {True, False}
+    assert halved > 2
 
 
 def test_the_quadratic_phase_takes_newton_steps():
@@ -169,6 +183,16 @@ def test_products_are_counted(krylov_dimension):
         assert objective.hessians == 0
         assert objective.products == 3 * (3 + 1) + 3  # a block of one for the Ritz vector before
         assert trace.products[-1] == 3 * (3 + 1)
+
+
+def test_a_small_krylov_space_keeps_the_lowest_directions():
+    """Without those kept from step to step, two vectors do not hold the two that are climbed."""
+    objective = saddle((-4.0, -3.0, *np.linspace(0.5, 8.0, 18)), c=0.05)
+    theta0 = starts(objective, count=5, spread=0.3)
+    trace = index_targeted_newton(
+        objective, theta0, 300, index=2, krylov_dimension=2, squared_gradient_tolerance=1e-20
+    )
+    np.testing.assert_allclose(trace.theta, [objective.middle] * 5, atol=1e-9)
 
 
 def test_the_krylov_space_has_the_vectors_it_is_given():
