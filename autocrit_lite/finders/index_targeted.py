@@ -33,12 +33,15 @@ class IndexTargetedState:
     lowest : array (A, k, n)
         In rows, the k lowest Ritz vectors at the point before; zero at the start. k = 0 if the
         basis is the whole one.
+    climbing : array (A,) of bool
+        Whether no more than k eigenvalues were negative at some point before.
     quadratic : array (A,) of bool
         Whether the quadratic phase has begun; never in a Krylov space, where steps are not exact.
     """
 
     radius: Array
     lowest: Array
+    climbing: Array
     quadratic: Array
 
 
@@ -57,11 +60,10 @@ class IndexTargetedNewton:
         xp = array_namespace(theta)
         kept = 0 if self.krylov_dimension is None else self.index
         shape = (theta.shape[0], kept, theta.shape[1])
-        return IndexTargetedState(
-            xp.full_like(theta[:, 0], self.radius),
-            xp.zeros(shape, dtype=theta.dtype, device=device(theta)),
-            xp.zeros_like(theta[:, 0], dtype=xp.bool),
-        )
+        radius = xp.full_like(theta[:, 0], self.radius)
+        no = xp.zeros_like(radius, dtype=xp.bool)
+        lowest = xp.zeros(shape, dtype=theta.dtype, device=device(theta))
+        return IndexTargetedState(radius, lowest, no, no)
 
     def step(
         self, objective: Objective, theta: Array, point: Linearization, state: IndexTargetedState
@@ -73,7 +75,8 @@ class IndexTargetedNewton:
         c = H.coefficients(g)
         modes = xp.arange(c.shape[-1], device=device(theta))
         negative = xp.count_nonzero(H.eigenvalues < 0.0, axis=-1)
-        climbs = (modes < self.index) & (negative <= self.index)[:, None]
+        climbing = state.climbing | (negative <= self.index)
+        climbs = (modes < self.index) & climbing[:, None]
         signs = xp.where(climbs, xp.ones_like(c), -1.0)
 
         radius, quadratic = state.radius, state.quadratic
@@ -121,7 +124,7 @@ class IndexTargetedNewton:
         if steps is not None:
             products = products + kept
             lowest = xp.matrix_transpose(H.eigenvectors[:, :, :kept])
-        next_state = IndexTargetedState(radius, lowest, quadratic)
+        next_state = IndexTargetedState(radius, lowest, climbing, quadratic)
         measured = {"damping": damping, "residual_ratio": norm(g + point.hvp(d)) / norm(g)}
         return Step(search, d, products, next_state, measured, longest, settled)
 
@@ -168,9 +171,10 @@ def index_targeted_newton(
 
     With H = QΛQᵀ and c = Qᵀg the step is d_i = ±c_i / (|λ_i| + μ), with the least μ ≥ 0 for which
     ‖d‖ is within a trust radius R. It goes down along all eigenvectors, as saddle-free Newton [1]_
-    does, as long as more than k eigenvalues are negative, and elsewhere up along the k lowest:
+    does, until no more than k eigenvalues are negative, and from then on up along the k lowest:
     high-index saddle dynamics [2]_ with Newton's lengths. To climb from the start on would lead to
-    high maxima along the stiffest directions (chosen by us, after trying both). Where k eigenvalues
+    high maxima along the stiffest directions, and to descend again wherever more eigenvalues are
+    negative to no end among many small ones (chosen by us, after trying these). Where k eigenvalues
     are negative and μ = 0 it is Newton's step. There is no merit function: no norm has to fall, and
     a run does not stall where ‖g‖ has a minimum.
 
