@@ -33,15 +33,12 @@ class IndexTargetedState:
     lowest : array (A, k, n)
         In rows, the k lowest Ritz vectors at the point before; zero at the start. k = 0 if the
         basis is the whole one.
-    climbing : array (A,) of bool
-        Whether no more than k eigenvalues were negative at some point before.
     quadratic : array (A,) of bool
         Whether the quadratic phase has begun; never in a Krylov space, where steps are not exact.
     """
 
     radius: Array
     lowest: Array
-    climbing: Array
     quadratic: Array
 
 
@@ -60,10 +57,11 @@ class IndexTargetedNewton:
         xp = array_namespace(theta)
         kept = 0 if self.krylov_dimension is None else self.index
         shape = (theta.shape[0], kept, theta.shape[1])
-        radius = xp.full_like(theta[:, 0], self.radius)
-        no = xp.zeros_like(radius, dtype=xp.bool)
-        lowest = xp.zeros(shape, dtype=theta.dtype, device=device(theta))
-        return IndexTargetedState(radius, lowest, no, no)
+        return IndexTargetedState(
+            xp.full_like(theta[:, 0], self.radius),
+            xp.zeros(shape, dtype=theta.dtype, device=device(theta)),
+            xp.zeros_like(theta[:, 0], dtype=xp.bool),
+        )
 
     def step(
         self, objective: Objective, theta: Array, point: Linearization, state: IndexTargetedState
@@ -75,8 +73,7 @@ class IndexTargetedNewton:
         c = H.coefficients(g)
         modes = xp.arange(c.shape[-1], device=device(theta))
         negative = xp.count_nonzero(H.eigenvalues < 0.0, axis=-1)
-        climbing = state.climbing | (negative <= self.index)
-        climbs = (modes < self.index) & climbing[:, None]
+        climbs = (modes < self.index) & (negative <= self.index)[:, None]
         signs = xp.where(climbs, xp.ones_like(c), -1.0)
 
         radius, quadratic = state.radius, state.quadratic
@@ -124,7 +121,7 @@ class IndexTargetedNewton:
         if steps is not None:
             products = products + kept
             lowest = xp.matrix_transpose(H.eigenvectors[:, :, :kept])
-        next_state = IndexTargetedState(radius, lowest, climbing, quadratic)
+        next_state = IndexTargetedState(radius, lowest, quadratic)
         measured = {"damping": damping, "residual_ratio": norm(g + point.hvp(d)) / norm(g)}
         return Step(search, d, products, next_state, measured, longest, settled)
 
@@ -171,12 +168,11 @@ def index_targeted_newton(
 
     With H = QΛQᵀ and c = Qᵀg the step is d_i = ±c_i / (|λ_i| + μ), with the least μ ≥ 0 for which
     ‖d‖ is within a trust radius R. It goes down along all eigenvectors, as saddle-free Newton [1]_
-    does, until no more than k eigenvalues are negative, and from then on up along the k lowest:
+    does, as long as more than k eigenvalues are negative, and elsewhere up along the k lowest:
     high-index saddle dynamics [2]_ with Newton's lengths. To climb from the start on would lead to
-    high maxima along the stiffest directions, and to descend again wherever more eigenvalues are
-    negative to no end among many small ones (chosen by us, after trying these). Where k eigenvalues
-    are negative and μ = 0 it is Newton's step. There is no merit function: no norm has to fall, and
-    a run does not stall where ‖g‖ has a minimum.
+    high maxima along the stiffest directions (chosen by us, after trying both, and also to climb on
+    once this has begun). Where k eigenvalues are negative and μ = 0 it is Newton's step. There is
+    no merit function: no norm has to fall, and a run does not stall where ‖g‖ has a minimum.
 
     R follows the error of the model, ‖(|Λ| + μ)⁻¹Qᵀ(g(θ + d) − g − Hd)‖ / ‖d‖: the part of the
     gradient that was not foreseen, as the step that it would cause, which weighs stiff and flat

@@ -67,13 +67,11 @@ def test_a_step_is_that_of_the_recipe():
     objective = saddle(EIGENVALUES, c=1.0)
     theta0 = np.concatenate([starts(objective, spread=spread) for spread in (0.5, 1.0, 3.0)])
     trace = index_targeted_newton(objective, theta0, 12, index=1, radius=3.0, record_theta=True)
-    climbing, seen, halved = set(), set(), 0
+    seen, halved = set(), 0
     for run, k in zip(*np.nonzero(trace.step_size > 0.0), strict=True):
         point = objective.linearize(trace.thetas[run, k])
         values, Q = np.linalg.eigh(point.matrix)
-        if np.sum(values < 0.0) <= 1:
-            climbing.add(run)  # from now on
-        climbs = (np.arange(5) < 1) & (run in climbing)
+        climbs = (np.arange(5) < 1) & (np.sum(values < 0.0) <= 1)
         seen.add(bool(climbs.any()))
         weights = np.abs(values) + trace.damping[run, k]
         d = Q @ (np.where(climbs, 1.0, -1.0) * (Q.T @ point.gradient) / weights)
