@@ -18,6 +18,13 @@ from autocrit_lite.devices import require_device, to_device, to_numpy
 
 LOSSES = ("mse", "cross_entropy", "softmax_mse")
 ACTIVATIONS = ("linear", "swish", "tanh", "sigmoid", "softplus", "relu")
+
+
+def index_targeted_newton(objective, theta, **options):
+    """Search for points of index 1."""
+    return al.index_targeted_newton(objective, theta, index=1, **options)
+
+
 FINDERS = (
     al.newton_mr,
     al.newton_tr,
@@ -26,6 +33,7 @@ FINDERS = (
     al.damped_newton,
     al.levenberg_marquardt,
     al.saddle_free_newton,
+    index_targeted_newton,
 )
 TOLERANCE = 1e-10
 """Of a difference relative to the largest number: well conditioned problems lose few digits."""

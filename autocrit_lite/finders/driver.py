@@ -39,6 +39,9 @@ class Step:
     full_step : array (A, n), optional
         The longest step that was possible, if that is not the direction: a run without an accepted
         step length has stalled unless this is too short to change θ.
+    settled : array (A,) of bool, optional
+        Which runs without an accepted step length are at the limit of rounding: Newton's method
+        was converging quadratically until ‖g‖ no longer fell.
     """
 
     search: Search
@@ -47,6 +50,7 @@ class Step:
     state: Any = None
     measured: Mapping[str, Array] = field(default_factory=dict)
     full_step: Array | None = None
+    settled: Array | None = None
 
     def record(self) -> dict[str, Array]:
         """Return what the trace keeps of the directions."""
@@ -67,6 +71,8 @@ class Step:
         )
         vanished = xp.all(theta + step == theta, axis=-1)
         stop = xp.where(vanished, int(FinderStopReason.STEP_VANISHED), stop)
+        if self.settled is not None:
+            stop = xp.where(self.settled, int(FinderStopReason.ROUNDING), stop)
         finite = xp.all(xp.isfinite(step), axis=-1)
         stop = xp.where(finite, stop, int(FinderStopReason.NON_FINITE))
         return xp.where(self.search.step_size > 0.0, GOES_ON, stop)

@@ -13,6 +13,10 @@ from ..objectives import Linearization
 EXHAUSTED = 1e-14
 """What is left of a vector of length 1 may be rounding: a hundred times its error, chosen by us."""
 
+KANTOROVICH = 0.25
+"""A Newton step p with ‖H⁻¹g(θ + p)‖ at most this share of ‖p‖ begins the quadratic phase: twice
+the share estimates Kantorovich's h, which must be at most 1/2 (Deuflhard 2004, chapter 2)."""
+
 
 @dataclass(frozen=True)
 class Eigenbasis:
@@ -43,12 +47,18 @@ class Eigenbasis:
         """Return the bases at the points ``rows`` (k,) alone."""
         return take(self, rows)
 
+    def coefficients(self, v: Array) -> Array:
+        """Return Qᵀ v, shape (A, k), for v (A, n)."""
+        xp = array_namespace(v)
+        return (xp.matrix_transpose(self.eigenvectors) @ v[:, :, None])[:, :, 0]
+
+    def combined(self, coefficients: Array) -> Array:
+        """Return Q times coefficients (A, k), shape (A, n)."""
+        return (self.eigenvectors @ coefficients[:, :, None])[:, :, 0]
+
     def apply(self, factors: Array, v: Array) -> Array:
         """Return Q diag(factors) Qᵀ v, shape (A, n), for factors (A, k) and v (A, n)."""
-        xp = array_namespace(v)
-        Q = self.eigenvectors
-        coefficients = factors * (xp.matrix_transpose(Q) @ v[:, :, None])[:, :, 0]
-        return (Q @ coefficients[:, :, None])[:, :, 0]
+        return self.combined(factors * self.coefficients(v))
 
     def pseudo_inverse(self, cutoff: float) -> Array:
         """Return the factors 1/λ (A, k), 0 where |λ| is at most ``cutoff`` times the largest."""
@@ -75,12 +85,12 @@ class Eigenbasis:
         }
 
 
-def lanczos(point: Linearization, steps: int) -> Eigenbasis:
+def lanczos(point: Linearization, steps: int, first: Array | None = None) -> Eigenbasis:
     """Return the Ritz values and vectors of the Hessians in the Krylov space of the gradient.
 
     ``steps`` products, every new vector made orthogonal to all before it, twice, since Lanczos
     vectors lose their orthogonality otherwise. Where the space is exhausted earlier the rest of
-    the vectors are zero.
+    the vectors are zero, with the Ritz value 0, or one above all others if there is a ``first``.
 
     Parameters
     ----------
@@ -88,30 +98,45 @@ def lanczos(point: Linearization, steps: int) -> Eigenbasis:
         At a batch of A points.
     steps : int
         The dimension k of the space.
+    first : array (A, j, n), optional
+        Orthonormal vectors, or zeros, that the space has besides: j products more.
     """
     g = point.gradient
     xp = array_namespace(g)
+    kept = 0 if first is None else first.shape[1]
     # rows: the Lanczos vectors, and H times each of them
-    V = xp.zeros((g.shape[0], steps, g.shape[1]), dtype=xp.float64, device=device(g))
+    V = xp.zeros((g.shape[0], kept + steps, g.shape[1]), dtype=xp.float64, device=device(g))
     HV = xp.zeros_like(V)
-    size = norm(g)
-    v = g / xp.where(size > 0.0, size, 1.0)[:, None]
-    for j in range(steps):
+    if kept:
+        V[:, :kept, :], HV[:, :kept, :] = first, point.hvp(first)
+    v = _new_direction(g, V[:, :kept, :])
+    for j in range(kept, kept + steps):
         V[:, j, :] = v
         HV[:, j, :] = v = point.hvp(v)
-        scale = norm(v)
-        for _ in range(2):
-            known = V[:, : j + 1, :]
-            v = v - (xp.matrix_transpose(known) @ (known @ v[:, :, None]))[:, :, 0]
-        size = norm(v)
-        # what is left of an exhausted space is rounding
-        exhausted = size <= EXHAUSTED * scale
-        v = xp.where(exhausted[:, None], 0.0, v / xp.where(exhausted, 1.0, size)[:, None])
+        v = _new_direction(v, V[:, : j + 1, :])
     T = HV @ xp.matrix_transpose(V)
     finite = xp.all(xp.isfinite(T), axis=(-2, -1))[:, None]
     T = xp.where(finite[:, :, None], 0.5 * (T + xp.matrix_transpose(T)), 0.0)
+    if kept:
+        above = xp.sum(xp.abs(T), axis=(-2, -1))[:, None, None]
+        absent = xp.all(V == 0.0, axis=-1)[:, :, None]
+        identity = xp.eye(kept + steps, dtype=xp.float64, device=device(g))
+        T = T + above * xp.where(absent, identity, 0.0)
     values, vectors = xp.linalg.eigh(T)
     return Eigenbasis(xp.where(finite, values, xp.nan), xp.matrix_transpose(V) @ vectors)
+
+
+def _new_direction(v: Array, known: Array) -> Array:
+    """Return v (A, n) without its parts along orthonormal rows (A, j, n), of length 1, or zero."""
+    xp = array_namespace(v)
+    scale = norm(v)
+    if known.shape[1]:
+        for _ in range(2):
+            v = v - (xp.matrix_transpose(known) @ (known @ v[:, :, None]))[:, :, 0]
+    size = norm(v)
+    # what is left of an exhausted space is rounding
+    exhausted = size <= EXHAUSTED * scale
+    return xp.where(exhausted[:, None], 0.0, v / xp.where(exhausted, 1.0, size)[:, None])
 
 
 def relative_residuals(

@@ -29,6 +29,7 @@ class FinderStopReason(Reason):
     LINE_SEARCH_FAILED = 3, "no step length was accepted: stalled, not converged"
     STEP_VANISHED = 4, "the full step no longer changes theta"
     NON_FINITE = 5, "the loss, ‖g‖² or the step is not finite; the last finite point is kept"
+    ROUNDING = 6, "Newton's method converged quadratically until rounding kept ‖g‖ from falling"
 
 
 GOES_ON = 0
@@ -91,7 +92,7 @@ class Trace:
     direction_norm : array (B, K + 1)
         ‖p‖.
     damping : array (B, K + 1)
-        γ of Newton-TR, μ of Levenberg-Marquardt, λ of saddle-free Newton.
+        γ of Newton-TR, μ of Levenberg-Marquardt and index-targeted Newton, λ of saddle-free Newton.
     trials : array (B, K + 1)
         Points at which the gradient (saddle-free Newton: the loss) was tried in this iteration.
     solver_iterations, solver_stop_reason : array (B, K + 1)

@@ -25,6 +25,8 @@ class Point:
     matrix: Any
 
     def hvp(self, v):
+        if v.ndim == self.matrix.ndim:  # a block of vectors at each point
+            return v @ self.matrix
         return (self.matrix @ v[..., :, None])[..., :, 0]
 
     def hessian(self):
@@ -100,8 +102,13 @@ class CountedPoint:
 
 
 def matrix_free(
-    objective, theta0, max_iterations=700, squared_gradient_tolerance=0.0, record_theta=False
+    objective,
+    theta0,
+    max_iterations=700,
+    squared_gradient_tolerance=0.0,
+    record_theta=False,
+    geodesic=False,
 ):
     """Return what Levenberg-Marquardt does on so many parameters that it forms no matrix."""
-    finder = LevenbergMarquardt(largest_dense=0)
+    finder = LevenbergMarquardt(largest_dense=0, geodesic=geodesic)
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

@@ -13,6 +13,7 @@ from autocrit_lite.finders import (
     driver,
     exact_newton,
     gradient_norm_minimization,
+    index_targeted_newton,
     levenberg_marquardt,
     newton_mr,
     newton_tr,
@@ -32,9 +33,15 @@ FINDERS = {
     "exact_newton": exact_newton,
     "damped_newton": damped_newton,
     "gradient_norm": gradient_norm_minimization,
+    "index_targeted_newton": partial(index_targeted_newton, index=1),
+    "index_targeted_newton in a Krylov space": partial(
+        index_targeted_newton, index=1, krylov_dimension=3
+    ),
     "levenberg_marquardt": levenberg_marquardt,
+    "levenberg_marquardt geodesic": partial(levenberg_marquardt, geodesic=True),
     "levenberg_marquardt matrix-free": matrix_free,
     "saddle_free_newton": saddle_free_newton,
+    "saddle_free_newton with a Newton end": partial(saddle_free_newton, newton_end=True),
     "saddle_free_newton in a Krylov space": partial(saddle_free_newton, krylov_dimension=3),
 }
 every_finder = pytest.mark.parametrize("find", FINDERS.values(), ids=FINDERS.keys())

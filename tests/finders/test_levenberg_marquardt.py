@@ -1,5 +1,7 @@
 """Levenberg-Marquardt on ½‖∇f‖²."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,10 @@ from autocrit_lite.objectives import AutogradObjective
 from .problems import Counted, Point, matrix_free, saddle
 
 EIGENVALUES = (-2.0, -0.6, 0.3, 1.0, 4.0)
+geodesic = partial(levenberg_marquardt, geodesic=True)
+geodesic_both_ways = pytest.mark.parametrize(
+    "find", [geodesic, partial(matrix_free, geodesic=True)], ids=["dense", "matrix-free"]
+)
 both_ways = pytest.mark.parametrize("find", [levenberg_marquardt, matrix_free])
 
 
@@ -29,6 +35,37 @@ def test_a_step_minimises_the_damped_residual(find):
         # the gain ratio is positive: the gradient is smaller there
         after = np.linalg.norm(objective.value_and_gradient(trace.thetas[i, j + 1])[1])
         assert after < np.linalg.norm(g)
+
+
+@geodesic_both_ways
+def test_a_geodesic_step_has_the_acceleration(find):
+    """Of ¼c‖x‖⁴: D²g[v, v] = c(4⟨x, v⟩v + 2‖v‖²x), and the probe adds ε/3 of D³g = 6c‖v‖²v."""
+    objective = saddle(EIGENVALUES, c=1.0)
+    theta0 = objective.middle + np.random.default_rng(1).normal(size=(8, 5))
+    trace = find(objective, theta0, 6, record_theta=True)
+    bent = 0
+    for i, j in zip(*np.nonzero(trace.step_size[:, :-1] > 0.0), strict=True):
+        point, x = objective.linearize(trace.thetas[i, j]), trace.thetas[i, j] - objective.middle
+        H, g, mu = point.matrix, point.gradient, trace.damping[i, j]
+        inverse = np.linalg.inv(H @ H + mu * np.eye(5)) @ H
+        v = -inverse @ g
+        second = 4.0 * (x @ v) * v + 2.0 * (v @ v) * x + 0.1 / 3.0 * 6.0 * (v @ v) * v
+        a = -0.5 * inverse @ second
+        step = trace.thetas[i, j + 1] - trace.thetas[i, j]
+        np.testing.assert_allclose(step, v + a, rtol=1e-4, atol=1e-6 * np.linalg.norm(v))
+        ratio = 2.0 * np.linalg.norm(a) / np.linalg.norm(v)
+        assert ratio <= 0.75 * (1.0 + 1e-6)
+        bent += ratio > 0.1
+    assert bent > 5
+
+
+def test_a_step_that_bends_too_much_is_none():
+    """Of θ⁶/6 with δ₁ = −θ/5: 2‖δ₂‖/‖δ₁‖ is 4/5, less 2 % by the probe; g falls all the same."""
+    objective = AutogradObjective(lambda t: t[0] ** 6 / 6.0)
+    plain, bent = (find(objective, np.array([1.0]), 1) for find in (levenberg_marquardt, geodesic))
+    assert plain.trials[0] == 1.0
+    assert bent.trials[0] > 1.0
+    assert bent.damping[0] > plain.damping[0]
 
 
 def test_the_damping_follows_the_gain_ratio():
@@ -94,7 +131,9 @@ def test_a_stall_is_reported():
     assert trace.step_size[trace.iterations] == 0.0
 
 
-@both_ways
+@pytest.mark.parametrize(
+    "find", [levenberg_marquardt, matrix_free, geodesic, partial(matrix_free, geodesic=True)]
+)
 def test_products_are_counted(find):
     objective = Counted(saddle(EIGENVALUES, c=0.5), hessian_cost=4.0)
     theta0 = objective.objective.middle + 1.0

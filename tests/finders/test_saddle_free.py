@@ -7,7 +7,7 @@ from autocrit_lite.finders import FinderStopReason, saddle_free_newton
 from autocrit_lite.finders.saddle_free import DAMPINGS
 from autocrit_lite.objectives import AutogradObjective
 
-from .problems import saddle
+from .problems import Point, saddle
 
 EIGENVALUES = (-2.0, -0.6, 0.3, 1.0, 4.0)
 
@@ -89,3 +89,43 @@ def test_a_run_that_cannot_descend_from_zero_ends():
     assert trace.stop_reason[0] == FinderStopReason.LINE_SEARCH_FAILED
     assert trace.trials[0, 0] < 320
     assert trace.iterations.tolist()[0] == 0 < trace.iterations[1]
+
+
+def test_a_run_with_a_newton_end_goes_on_to_the_limit_of_rounding():
+    """The loss falls by ‖g‖²/λ: rounding hides that long before it hides ‖g‖."""
+    objective = saddle(EIGENVALUES, c=1.0)
+    lift = 1e3  # a loss of 1000 hides more
+
+    class Lifted:
+        hessian_cost = 1.0
+
+        def value_and_gradient(self, theta):
+            value, gradient = objective.value_and_gradient(theta)
+            return lift + value, gradient
+
+        def linearize(self, theta):
+            point = objective.linearize(theta)
+            return Point(lift + point.value, point.gradient, point.matrix)
+
+    theta0 = objective.middle + np.random.default_rng(1).normal(size=(6, 5))
+    plain = saddle_free_newton(Lifted(), theta0, 300)
+    ended = saddle_free_newton(Lifted(), theta0, 300, newton_end=True, record_theta=True)
+    arrived = FinderStopReason.ROUNDING, FinderStopReason.CONVERGED  # the latter: at g = 0
+    assert np.isin(ended.stop_reason, arrived).all()
+    assert (ended.last("squared_gradient_norm") < 1e-28).all()
+    assert (plain.last("squared_gradient_norm") > ended.last("squared_gradient_norm")).any()
+    newton = 0
+    for run in range(6):
+        for k in range(ended.iterations[run]):
+            point = objective.linearize(ended.thetas[run, k])
+            if ended.damping[run, k] == 0.0:
+                p = -np.linalg.solve(point.matrix, point.gradient)
+                step = ended.thetas[run, k + 1] - ended.thetas[run, k]
+                np.testing.assert_allclose(step, p, rtol=1e-7, atol=1e-13)
+                newton += 1
+    assert newton >= 6
+
+
+def test_a_newton_end_needs_the_whole_space():
+    with pytest.raises(ValueError, match=r"^newton_end must be False"):
+        saddle_free_newton(saddle(EIGENVALUES), np.zeros(5), krylov_dimension=3, newton_end=True)
