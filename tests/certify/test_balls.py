@@ -159,3 +159,15 @@ def test_norms_of_stacks_are_upper_bounds():
             assert np.all(np.linalg.norm(kind.middle, 2, axis=(1, 2)) <= kind.norms())
         one = Stack(np.zeros(shape), np.ones((5, shape[2])))
         assert np.all(one.norms() >= np.sqrt(shape[1] * shape[2]) * (1.0 - 1e-12))
+
+
+def test_a_sum_over_samples_allows_for_any_order():
+    """In the order of the samples a one swallows all of the small numbers that follow."""
+    small = np.append(1.0, np.full(999, 0.9 * 2.0**-53))
+    total = 0.0
+    for x in small.tolist():
+        total += x
+    error = abs(sum(map(Fraction, small.tolist())) - Fraction(total))
+    one = Balls.of(np.ones((1000, 1)))
+    found = Stack(np.ones((1000, 1, 1)), np.zeros((1000, 1))).outer(Balls.of(small[:, None]), one)
+    assert Fraction(float(found.radius[0, 0])) >= error
