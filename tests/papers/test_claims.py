@@ -12,7 +12,8 @@ IDS = """
 f19-count f19-train f19-iter-mr f19-iter-tr f19-mwu f19-time-tr f19-time-gnm f19-gnm-fail
 f19-gnm-epochs f19-floor f19-zero f19-no-spurious f19-cutoff f19-identify f19-entropy
 f19-entropy-noise f19-entropy-t f19-snr f19-entropy-iter f19-entropy-iter-noise f19-entropy-iter-t
-f19-entropy-iter-noise-t f19-bias f21-linear f21-nonlinear f21-linear-fast f21-relu
+f19-entropy-iter-noise-t f19-bias f19-error-loss f19-start-shape f19-noise f19-noise-small
+f19-noise-large f19-noise-start f19-iteration f21-linear f21-nonlinear f21-linear-fast f21-relu
 f21-quartic-value f21-quartic-basin f21-quartic-points f21-quartic-left f21-quartic-divided
 f21-quartic-orders f21-quartic-swings f21-quartic-damped f21-quartic-gnm f21-ae-half f21-ae-09
 f21-ae-099 f21-ae-norm f21-ae-blue f21-ae-bulk f21-ae-last f21-ae-convex f21-ae-mean f21-ae-few

@@ -296,17 +296,20 @@ def test_the_minimum_of_swish_is_one():
 def test_claims(experiment, results):
     claims = experiment.claims(results)
     verdicts = {name: measured.verdict for name, measured in claims.items()}
-    assert verdicts == {
-        "c20-star": "corrected",
-        "c20-core": "corrected",
-        "c20-dim-s": "corrected",
-        "c20-dim-c": "corrected",
-        "c20-dim-m": "reproduced",
-        "c20-flat": "corrected",
-        "c20-flat-zeros": "false",
-        "c20-growth": "corrected",
-        "c20-cubic": "reproduced",
-    }
+    assert (
+        verdicts.items()
+        >= {
+            "c20-star": "corrected",
+            "c20-core": "corrected",
+            "c20-dim-s": "corrected",
+            "c20-dim-c": "corrected",
+            "c20-dim-m": "reproduced",
+            "c20-flat": "corrected",
+            "c20-flat-zeros": "false",
+            "c20-growth": "corrected",
+            "c20-cubic": "reproduced",
+        }.items()
+    )
     assert claims["c20-star"].value == "60 of 60 points"
     count = np.sum(results["theorem_count"] > 1)
     assert claims["c20-core"].value == f"m_ℓ, 0, n − m_ℓ at {count} of {count} points"

@@ -171,7 +171,7 @@ def test_the_default_limit_gives_the_runs_and_the_claims_of_the_figures(
     np.testing.assert_array_equal(of_newton_mr, bias["row"])
     found = study.claims_by_limit(by_limit)
     assert list(found) == [3, 25]
-    for name, measured in experiment.claims(results).items():
+    for name, measured in figure_1_and_2(results, METHODS).items():
         if not name.startswith("f19-time"):  # of other runs of the same searches
             assert found[25][name].value == measured.value
     assert "f19-snr" in found[25]

@@ -231,7 +231,11 @@ def test_one_network_alone_gives_the_same_runs(both, store):
     )
     np.testing.assert_array_equal(alone["value"][0], results["value"][0])
     assert experiment.claims(alone) == {}
-    assert set(both[0].claims(results)) == {"f21-linear", "f21-nonlinear"}
+    assert set(both[0].claims(results)) == {
+        "f21-linear",
+        "f21-nonlinear",
+        "f21-linear-fast",
+    }
 
 
 def test_rounding_keeps_the_digits_asked_for():

@@ -194,7 +194,7 @@ def test_a_run_that_was_stopped_goes_on(experiment, results, store):
 
 def test_claims(experiment, results):
     claims = experiment.claims(results)
-    assert set(claims) == {*PRINTED, "s18-f2", "s18-f3"}
+    assert set(claims) == {*PRINTED, "s18-f1", "s18-f2", "s18-f3", "s18-good", "s18-strict"}
     assert claims["s18-t3-momentum"].value == results["counts"][0, :, 0, 1].mean()
     assert claims["s18-t3-momentum"].verdict == "differs"  # 1625 is of other images
     assert len(claims["s18-t5"].value) == 4
