@@ -134,6 +134,8 @@ def test_what_the_package_brings_says_its_arguments_and_errors(name):
     if inspect.isfunction(item):
         assert documented(text, "Parameters")  # all of them, by the test above
         assert "Raises\n------" in text
+    elif getattr(item, "_is_protocol", False):  # is made by no call
+        assert documented(text, "Attributes")
     elif not hasattr(item, "__members__"):  # the members of an enum have their sentences
         attributes = documented(text, "Attributes")
         assert documented(text, "Parameters") or attributes == [f.name for f in fields(item)]
