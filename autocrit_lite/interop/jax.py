@@ -101,7 +101,7 @@ class JaxObjective(LibraryObjective):
         found = jax.eval_shape(f, params)
         if getattr(found, "shape", None) != () or found.dtype != self._flat.dtype:
             raise TypeError(f"f must return a scalar of {self._flat.dtype}, not {found}")
-        self._f = f
+        self._f, self._dtype = f, np.dtype(self._flat.dtype)
         self.n_parameters = self._flat.shape[0]
 
     def __repr__(self) -> str:
@@ -128,7 +128,10 @@ class JaxObjective(LibraryObjective):
         return isinstance(array, self._jax.Array)
 
     def _own(self, array: Array) -> Array:
-        return self._jax.numpy.asarray(array, dtype=self._flat.dtype)
+        if self._is_own(array):
+            return array if array.dtype == self._dtype else array.astype(self._dtype)
+        # compiled functions take NumPy's fastest; a copy, since JAX may keep the memory
+        return np.array(array, dtype=self._dtype)
 
     def _numpy(self, array: Array) -> np.ndarray:
         return np.array(array, dtype=np.float64)

@@ -74,7 +74,7 @@ class LibraryObjective(ABC):
     def taken(
         self, name: str, array: Array, shape: tuple[int, ...] | None = None
     ) -> tuple[Array, Callable[[Array], Array]]:
-        """Return an array as one of the library, and what brings results back to where it was.
+        """Return an array as the library takes it, and what brings results to where it was.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class LibraryObjective(ABC):
         return self._own(array), (lambda x: x) if own else self._numpy
 
     def one_point(self, theta: Array) -> Array:
-        """Return theta (n,) as an array of the library.
+        """Return theta (n,) as the library takes it.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class LibraryObjective(ABC):
 
     @abstractmethod
     def _own(self, array: Array) -> Array:
-        """Return an array, NumPy's or the library's, as the model needs it."""
+        """Return an array, NumPy's or the library's, as ``_evaluate`` and products take it."""
 
     @abstractmethod
     def _numpy(self, array: Array) -> np.ndarray:

@@ -148,7 +148,7 @@ class TorchObjective(LibraryObjective):
         return array.detach().to(device=self._device, dtype=self._dtype)
 
     def _numpy(self, array: Array) -> np.ndarray:
-        return np.array(array.detach().cpu().numpy(), dtype=np.float64)
+        return np.asarray(array.detach().cpu().numpy(), dtype=np.float64)
 
     # --- the loss ---
 
@@ -197,7 +197,7 @@ class TorchObjective(LibraryObjective):
         """Return the loss, its gradients in the chunks, and the θ of their graph."""
         value, gradients = 0.0, []
         with self._torch.enable_grad():
-            leaf = theta.detach().requires_grad_()
+            leaf = theta.detach().clone().requires_grad_()  # the graph holds views of it
             for X, Y, weight in self._chunks:
                 losses = self._losses(leaf, X, Y)
                 losses = losses if weight == 1.0 else weight * losses

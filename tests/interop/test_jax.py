@@ -144,6 +144,13 @@ def test_numpy_in_gives_numpy_out_and_jax_in_gives_jax_out():
     assert same(loss(tree), mine.value_and_gradient(theta[0])[0])
 
 
+def test_a_point_stays_when_theta_changes():
+    mine, theta = al.JaxObjective(lambda x: jnp.sum(x**3) / 3.0, np.ones(2)), np.ones(2)
+    point = mine.linearize(theta)
+    theta[:] = 5.0
+    assert np.array_equal(point.hvp(np.ones(2)), [2.0, 2.0])
+
+
 def test_it_passes_the_check_of_objectives():
     al.check_objective(al.JaxObjective(loss, PARAMS), starts(1)[0])
 

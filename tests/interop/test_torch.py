@@ -186,6 +186,15 @@ def test_a_point_stays_when_another_is_linearised_and_the_module_changes():
     assert np.any(mine.theta != 0.0)
 
 
+@pytest.mark.parametrize("convert", [np.array, torch.tensor])
+def test_a_point_stays_when_theta_changes(convert):
+    mine, theta = objective(), convert(starts(1, 26)[0])
+    point, v = mine.linearize(theta), convert(starts(1, 26, seed=4)[0])
+    before = np.array(point.hvp(v))
+    theta[:] = 5.0
+    assert np.array_equal(point.hvp(v), before)
+
+
 @pytest.mark.parametrize("guard", [torch.no_grad, torch.enable_grad])
 def test_it_works_where_gradients_are_off(guard):
     with guard():
