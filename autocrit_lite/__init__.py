@@ -18,11 +18,14 @@ from .finders import (
     newton_tr,
     saddle_free_newton,
 )
+from .interop.jax import JaxObjective
+from .interop.torch import TorchObjective
 from .linalg.inertia import morse_index
 from .linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
 from .networks.mlp import MLP
 from .networks.objective import NetworkObjective
-from .objectives import AutogradObjective
+from .objective_checks import check_objective
+from .objectives import AutogradObjective, Linearization, Objective, from_functions
 
 __all__ = [
     "FRYE_2019",
@@ -33,13 +36,19 @@ __all__ = [
     "Emptiness",
     "EnclosedFunction",
     "FinderStopReason",
+    "JaxObjective",
+    "Linearization",
     "MinresQLPResult",
     "NetworkObjective",
+    "Objective",
     "StopReason",
+    "TorchObjective",
     "Trace",
     "certify",
+    "check_objective",
     "damped_newton",
     "exact_newton",
+    "from_functions",
     "gradient_norm_minimization",
     "ground_truth",
     "index_targeted_newton",

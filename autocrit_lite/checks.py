@@ -102,13 +102,18 @@ def theta_array(theta: Array, n_parameters: int | None, name: str = "theta") -> 
         If the shape is neither (n,) nor (B, n).
     """
     theta = float_array(name, theta, finite=False)
+    theta_shape(name, theta, n_parameters)
+    return theta
+
+
+def theta_shape(name: str, theta: Array, n_parameters: int | None) -> None:
+    """Raise a ValueError unless ``theta`` is one point (n,) or a batch (B, n), of any kind."""
     expected = "n" if n_parameters is None else str(n_parameters)
-    wrong_length = n_parameters is not None and theta.shape[-1:] != (n_parameters,)
+    wrong_length = n_parameters is not None and tuple(theta.shape[-1:]) != (n_parameters,)
     if theta.ndim not in (1, 2) or wrong_length:
         raise ValueError(
             f"{name} must have shape ({expected},) or (B, {expected}), not {tuple(theta.shape)}"
         )
-    return theta
 
 
 def product_array(name: str, v: Array, shape: tuple[int, ...]) -> Array:
@@ -119,12 +124,18 @@ def product_array(name: str, v: Array, shape: tuple[int, ...]) -> Array:
     TypeError, ValueError
         If it holds no real numbers, or is neither of ``shape`` nor (..., k, n).
     """
-    v, (*batch, n) = float_array(name, v, finite=False), shape
+    v = float_array(name, v, finite=False)
+    product_shape(name, v, shape)
+    return v
+
+
+def product_shape(name: str, v: Array, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless ``v``, of any kind, is a vector or k for each point (..., n)."""
+    *batch, n = shape
     if tuple(v.shape) not in (tuple(shape), (*batch, *v.shape[-2:-1], n)):
         lead = "".join(f"{size}, " for size in batch)
         wanted = f"{tuple(shape)} or ({lead}k, {n})"
         raise ValueError(f"{name} must have shape {wanted}, not {tuple(v.shape)}")
-    return v
 
 
 def one_of(name: str, value: Any, accepted: Collection[Any]) -> Any:

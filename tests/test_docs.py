@@ -134,6 +134,8 @@ def test_what_the_package_brings_says_its_arguments_and_errors(name):
     if inspect.isfunction(item):
         assert documented(text, "Parameters")  # all of them, by the test above
         assert "Raises\n------" in text
+    elif getattr(item, "_is_protocol", False):  # is made by no call
+        assert documented(text, "Attributes")
     elif not hasattr(item, "__members__"):  # the members of an enum have their sentences
         attributes = documented(text, "Attributes")
         assert documented(text, "Parameters") or attributes == [f.name for f in fields(item)]
@@ -240,3 +242,24 @@ def test_the_tools_are_pinned_and_move_no_locked_package(extra):
     assert {
         name: locked[name] for name in own.keys() & locked.keys() if locked[name] != own[name]
     } == {}
+
+
+OWN_MODEL = re.findall(
+    r"```python\n(.*?)```", (DOCS / "your_own_model.md").read_text(encoding="utf-8"), re.S
+)
+
+
+@pytest.mark.parametrize("number", range(len(OWN_MODEL)))
+def test_the_code_of_the_page_on_ones_own_model_runs(number, capsys):
+    code = OWN_MODEL[number]
+    for library in ("torch", "jax"):
+        if f"import {library}\n" in code:
+            pytest.importorskip(library, reason=f"needs the extra {library}")
+    exec(compile(code, "your_own_model.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_page_on_ones_own_model_shows_every_way_to_one():
+    for name in ("TorchObjective", "JaxObjective", "from_functions", "check_objective"):
+        assert any(f"al.{name}(" in code for code in OWN_MODEL)
+    assert any("al.NetworkObjective.from_torch(" in code for code in OWN_MODEL)

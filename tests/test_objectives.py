@@ -2,7 +2,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from autocrit_lite import MLP, AutogradObjective, NetworkObjective
+from autocrit_lite import MLP, AutogradObjective, NetworkObjective, from_functions, newton_mr
 from autocrit_lite.networks.objective import network_loss
 from tests import strict
 
@@ -332,3 +332,119 @@ def test_rows_may_come_from_the_host_or_the_device(of):
     assert float(value) == pytest.approx(np.mean(Y[[1, 1, 10]] ** 2), rel=1e-14)
     with pytest.raises(ValueError, match="rows must hold numbers from 0 to 10, not from 1 to 11"):
         objective.subset(of([1, 11]))
+
+
+def functions(batched):
+    """Return f = Σ θᵢ⁴ / 12 as functions; each argument is to be read-only."""
+
+    def value_and_gradient(theta):
+        assert not theta.flags.writeable
+        return np.sum(theta**4, axis=-1) / 12.0, theta**3 / 3.0
+
+    def hvp(theta, v):
+        assert not theta.flags.writeable
+        assert not v.flags.writeable
+        assert theta.shape == v.shape
+        return theta**2 * v
+
+    return from_functions(value_and_gradient, hvp, n=3, batched=batched)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_functions_of_ones_own_are_an_objective(batched):
+    objective = functions(batched)
+    rng = np.random.default_rng(0)
+    for shape in ((3,), (1, 3), (4, 3)):
+        theta, v = rng.normal(size=shape), rng.normal(size=shape)
+        point = objective.linearize(theta)
+        before = theta.copy()
+        theta *= 0.0
+        assert np.allclose(point.value, np.sum(before**4, axis=-1) / 12.0, rtol=1e-14)
+        assert np.allclose(point.gradient, before**3 / 3.0, rtol=1e-14)
+        assert np.allclose(point.hvp(v), before**2 * v, rtol=1e-14)
+        block = np.stack([v, 2.0 * v], axis=-2)
+        assert np.allclose(point.hvp(block)[..., 1, :], 2.0 * before**2 * v, rtol=1e-14)
+        assert np.allclose(point.hessian(), before[..., None] ** 2 * np.eye(3), rtol=1e-14)
+        value, gradient = objective.value_and_gradient(before)
+        assert value.shape == shape[:-1]
+        assert gradient.shape == shape
+    assert objective.linearize(np.zeros((0, 3))).gradient.shape == (0, 3)
+    assert objective.linearize(np.zeros((0, 3))).hvp(np.zeros((0, 3))).shape == (0, 3)
+    assert objective.hessian_cost == 3.0
+    trace = newton_mr(objective, np.ones((2, 3)), 200)
+    assert np.abs(trace.theta).max() < 1e-3
+
+
+def test_functions_of_another_library_get_its_arrays():
+    def value_and_gradient(theta):
+        return array_api_strict.sum(theta**2, axis=-1), 2.0 * theta
+
+    for batched in (False, True):
+        objective = from_functions(
+            value_and_gradient, lambda theta, v: 2.0 * v, n=3, batched=batched
+        )
+        theta = np.arange(6.0).reshape(2, 3)
+        point = objective.linearize(strict.there(theta))
+        assert np.array_equal(strict.back(point.value), [5.0, 50.0])
+        assert np.array_equal(strict.back(point.gradient), 2.0 * theta)
+        assert np.array_equal(strict.back(point.hvp(strict.there(theta))), 2.0 * theta)
+        assert np.array_equal(strict.back(point.hessian())[1], 2.0 * np.eye(3))
+
+
+GOOD = {
+    "value_and_gradient": lambda theta: (theta @ theta, 2.0 * theta),
+    "hvp": lambda theta, v: 2.0 * v,
+    "n": 3,
+}
+LOSS, GRADIENT = (f"the {part} that value_and_gradient returns" for part in ("loss", "gradient"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"value_and_gradient": 1.0}, TypeError, "value_and_gradient must be callable"),
+        ({"hvp": None}, TypeError, "hvp must be callable"),
+        ({"n": 2.0}, TypeError, "n must be an integer"),
+        ({"n": 0}, ValueError, "n must be at least 1"),
+        ({"n": 4}, ValueError, r"theta must have shape \(4,\)"),
+        ({"batched": 1}, TypeError, "batched must be True or False"),
+        ({"value_and_gradient": np.sum}, TypeError, "must return two things"),
+        ({"value_and_gradient": lambda x: x}, TypeError, "must return two things"),
+        (
+            {"value_and_gradient": lambda x: (x[:1], x)},
+            ValueError,
+            rf"{LOSS} must have shape \(\), not \(1,\)",
+        ),
+        (
+            {"value_and_gradient": lambda x: (x[0], x[:2])},
+            ValueError,
+            rf"{GRADIENT} must have shape \(3,\), not \(2,\)",
+        ),
+        (
+            {"value_and_gradient": lambda x: (x[0], x.astype(np.float32))},
+            TypeError,
+            f"{GRADIENT} must be float64, not float32",
+        ),
+        (
+            {"value_and_gradient": lambda x: (x[0], x.astype(str))},
+            TypeError,
+            f"{GRADIENT} must hold real numbers",
+        ),
+        (
+            {"hvp": lambda theta, v: v[:, None]},
+            ValueError,
+            r"what hvp returns must have shape \(3,\), not \(3, 1\)",
+        ),
+        (
+            {"batched": True},
+            ValueError,
+            rf"{LOSS} must have shape \(1,\), not \(1, 1\)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_functions_is_named(change, error, message):
+    given = {**GOOD, **change}
+    if given.get("batched") is True:
+        given["value_and_gradient"] = lambda theta: (theta @ theta.T, 2.0 * theta)
+    with pytest.raises(error, match=message):
+        from_functions(**given).linearize(np.ones(3)).hvp(np.ones(3))

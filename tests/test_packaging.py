@@ -53,7 +53,7 @@ def test_jupyterlab_shows_figures():
 
 def test_the_extras_are_those_promised():
     assert set(PROJECT["optional-dependencies"]) == {
-        "gpu", "gpu-cuda13", "dask", "dev", "bench", "book", "browser",
+        "gpu", "gpu-cuda13", "torch", "jax", "dask", "dev", "bench", "book", "browser",
     }  # fmt: skip
 
 

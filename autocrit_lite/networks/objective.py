@@ -19,6 +19,7 @@ from .mlp import MLP
 from .problem import Problem
 from .samples import compress as compressed
 from .samples import in_chunks
+from .torch_modules import known_loss, mlp_of, torch_library
 
 CACHE = 2**17
 """Numbers in a core's share of the cache: 1 MiB, the L2 cache of the machines measured."""
@@ -174,6 +175,45 @@ class NetworkObjective:
         *hidden, outputs = net.layers[1:]
         kept = 3 if loss == "softmax_mse" else 2  # of each output
         self.point_bytes = 8 * self._problem.n_samples * (4 * sum(hidden) + kept * outputs)
+
+    @classmethod
+    def from_torch(
+        cls, module: Any, X: Array, Y: Array, loss: Any = "mse", l2: float = 0.0
+    ) -> NetworkObjective:
+        """Return the loss of a PyTorch module that is a fully connected network, in closed form.
+
+        θ is ``torch.nn.utils.parameters_to_vector(module.parameters())``: PyTorch lays the
+        parameters out as ``MLP`` does.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            ``Sequential`` of ``Linear`` layers with one of the activations ``SiLU``, ``Tanh``,
+            ``Sigmoid``, ``ReLU`` or ``Identity`` after each but the last. All have biases or none.
+        X, Y : array
+            As for ``NetworkObjective``, or tensors; computed with in float64 whatever they are.
+        loss : {"mse", "cross_entropy"} or callable
+            Or ``torch.nn.MSELoss()``, ``torch.nn.CrossEntropyLoss()`` or the functions of
+            ``torch.nn.functional``, with their defaults.
+        l2 : float
+            See ``NetworkObjective``.
+
+        Returns
+        -------
+        NetworkObjective
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        TypeError, ValueError
+            If an argument is not as described: the message names the layer that is not known.
+            ``TorchObjective`` takes any module and loss.
+        """
+        torch = torch_library("NetworkObjective.from_torch")
+        net = mlp_of(torch, module)
+        X, Y = (a.detach().cpu().numpy() if isinstance(a, torch.Tensor) else a for a in (X, Y))
+        return cls(net, X, Y, loss if isinstance(loss, str) else known_loss(torch, loss), l2)
 
     # a mini-batch needs neither of these
     @cached_property
