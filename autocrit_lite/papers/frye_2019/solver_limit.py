@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -161,12 +161,15 @@ class SolverLimit(AutoencoderExperiment):
                 found[maxit] |= figure_3_and_4(of_noisy, schemes, self.sigmas)
         return found
 
-    def rows(self, results: Results) -> pd.DataFrame:
+    @staticmethod
+    def rows(found: Mapping[int, Mapping[str, Measured]]) -> pd.DataFrame:
         """Return the first number of each claim that is not the same for all limits.
 
-        The columns are the limits, the index holds the ids of ``claims.toml``.
+        Parameters
+        ----------
+        found : dict
+            Of ``claims_by_limit``: the limits are the columns, the ids of the claims the index.
         """
-        found = self.claims_by_limit(results)
         table = pd.DataFrame(
             {
                 limit: {

@@ -174,7 +174,11 @@ def test_the_default_limit_gives_the_runs_and_the_claims_of_the_figures(
     for name, measured in figure_1_and_2(results, METHODS).items():
         if not name.startswith("f19-time"):  # of other runs of the same searches
             assert found[25][name].value == measured.value
+    rows = study.rows(found)
+    assert list(rows.columns) == [3, 25]
+    assert "f19-iter-mr" in rows.index
     assert "f19-snr" in found[25]
+    assert "f19-snr" not in rows.index  # the starts are the same
 
 
 def test_another_limit_gives_other_runs_but_for_the_method_without_a_solver(limited):
