@@ -102,7 +102,7 @@ def runs_needed(level: float, power: float = POWER) -> int:
     Examples
     --------
     >>> runs_needed(0.0005)
-    35
+    37
     """
     n, found = 0, 0
     while found < PATIENCE:  # powers rise with n, but not with every n
