@@ -86,7 +86,8 @@ def changed(name, folder):
     ]
     if any(header["schema_version"] != kind.schema_version for header in headers) or not headers:
         return [f"the archive has no results of schema version {kind.schema_version}"]
-    now, problems = None, []
+    now, problems, compared = None, [], set()
+    tasks = kind.from_profile("quick").tasks()
     for commit in sorted({header["commit"] for header in headers}):
         if " " in commit or commit == "unknown":
             problems.append(f"results were made by code that is no commit: {commit}")
@@ -99,14 +100,20 @@ def changed(name, folder):
             problems.append(f"{commit} cannot be had: {error.stderr.decode().strip()}")
             continue
         if same_code(kind, code):
+            compared |= {task.key for task in tasks}
             continue
         now = now or computed(name, ROOT, folder / "now")
         before = computed(name, code, folder / f"results of {commit}")
-        for task in kind.from_profile("quick").tasks():
+        for task in tasks:
             old, new = before.read(task), now.read(task)
             assert new is not None
-            lines = differences(kind, old.arrays, new.arrays) if old else ["had no such task"]
-            problems += [f"{commit[:12]}, task {task.key[:12]}: {line}" for line in lines]
+            if old is not None:  # else the task is younger than that commit
+                compared.add(task.key)
+                lines = differences(kind, old.arrays, new.arrays)
+                problems += [f"{commit[:12]}, task {task.key[:12]}: {line}" for line in lines]
+    never = [task.key[:12] for task in tasks if task.key not in compared]
+    if never and not problems:
+        problems.append(f"no commit of the archive has the tasks {', '.join(never)}")
     return problems
 
 

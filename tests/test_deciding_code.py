@@ -1,11 +1,13 @@
 """No archived result is older than the code that decides it: see deciding_code.py."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from autocrit_lite.papers.registry import REGISTRY
+from autocrit_lite.runner.archive import parts
 from autocrit_lite.runner.store import Record
 from tests import same_results
 from tests.deciding_code import PACKAGE, ROOT, checksum
@@ -126,3 +128,10 @@ def test_same_results_are_noted_and_others_are_not(tmp_path, monkeypatch):
     problems.clear()
     assert same_results.main(["quartic"]) == 0
     assert noted() == {"quartic": state(REGISTRY["quartic"])}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_archived_result_was_made_by_committed_code(name):
+    found = [r.header for _, part in parts(ROOT / "data" / "archive", name) for r in part.values()]
+    made = {header["commit"] for header in found}
+    assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in made), made
