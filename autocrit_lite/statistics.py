@@ -408,7 +408,10 @@ def about(
     interval : (float, float), optional
         The 95 % interval of ``value``, on a logarithmic scale as wide as 1/√n with the sample.
     """
-    down, up = (value / interval[0], interval[1] / value) if interval else (1.0, 1.0)
+    low, high = interval or (value, value)
+    # an interval that reaches zero says nothing of how small the number may be
+    down = value / low if low > 0.0 else np.inf
+    up = high / value if value > 0.0 else 1.0
 
     def accepted(scale: float) -> Interval:
         power = 1.0 / np.sqrt(scale)

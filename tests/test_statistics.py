@@ -205,6 +205,11 @@ def test_a_rough_number_differs_beyond_its_factor():
     assert about(330.0, 100.0, np.sqrt(10.0), (300.0, 363.0)).agrees
     assert not about(20.0, 100.0, 4.0, (19.0, 24.0)).agrees
     assert about(20.0, 100.0, 4.0, (16.0, 26.0)).scaled == (True, False)
+    # an interval that reaches zero rules out no lower number, and still rules out higher ones
+    assert about(1e4, 100.0, 4.0, (-3.0, 2e4)).agrees
+    assert about(1e4, 100.0, 4.0, (-3.0, 2e4)).smallest == np.inf
+    assert not about(1.0, 100.0, 4.0, (-3.0, 2.0)).agrees
+    assert not about(0.0, 100.0, 4.0, (0.0, 2.0)).agrees
 
 
 def test_none_and_some_and_what_would_have_been_missed():
