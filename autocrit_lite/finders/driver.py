@@ -29,7 +29,7 @@ class Step:
     search : Search
         The new iterates. A run that accepted no step length ends.
     direction : array (A, n)
-        p.
+        The direction p.
     products : array (A,)
         What the step cost, in Hessian-vector products.
     state : object

@@ -29,7 +29,7 @@ class IndexTargetedState:
     Attributes
     ----------
     radius : array (A,)
-        R.
+        The radius R.
     lowest : array (A, k, n)
         In rows, the k lowest Ritz vectors at the point before; zero at the start. k = 0 if the
         basis is the whole one.
@@ -219,7 +219,7 @@ def index_targeted_newton(
        non-convex optimization, NIPS 2014, arXiv 1406.2572.
     .. [2] J. Yin, L. Zhang, P. Zhang, High-index optimization-based shrinking dimer method for
        finding high-index saddle points, SIAM J. Sci. Comput. 41, A3576-A3595, 2019.
-    .. [3] P. Deuflhard, Newton Methods for Nonlinear Problems, Springer, 2004, chapters 2 and 3.
+    .. [3] Deuflhard, Newton Methods for Nonlinear Problems, Springer, 2004, chapters 2 and 3.
 
     Examples
     --------

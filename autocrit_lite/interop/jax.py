@@ -50,9 +50,7 @@ class JaxObjective(LibraryObjective):
     Attributes
     ----------
     n_parameters : int
-        The length n of θ.
-    theta : array (n,)
-        ``params``, as a NumPy array.
+        The length n of θ. The parameters given are ``objective.theta``, a NumPy array (n,).
 
     Raises
     ------

@@ -48,9 +48,7 @@ class TorchObjective(LibraryObjective):
     Attributes
     ----------
     n_parameters : int
-        The length n of θ.
-    theta : array (n,)
-        The module's own parameters, as a NumPy array.
+        The length n of θ. The parameters given are ``objective.theta``, a NumPy array (n,).
     hint : str
         What makes the search better or faster, in a sentence; empty if nothing is known.
 
