@@ -349,7 +349,8 @@ class DegenerateSaddles(Experiment):
     def library_results(self, found: Mapping[str, Record]) -> Results:
         """Return what was trained with the library's settings.
 
-        Arrays of the paper's network begin with ``library_``, those of the small one with ``small_``.
+        Arrays of the paper's network begin with ``library_``, those of the small one with
+        ``small_``.
         """
 
         def cell(part: str, training: Training) -> Results:
