@@ -20,6 +20,8 @@ from autocrit_lite.points.divergence import diverges  # noqa: E402
 STARTS = (0, 25, 50, 75, 99)
 PENALTIES = (0.0, 1e-1)
 INTRODUCTION = """\
+# Runs to infinity
+
 Runs of saddle-free Newton on the network of Fig. 3 of Frye et al. 2021, {samples} samples, and
 whether they go to infinity by the rule of `points.divergence`; written by
 `tests/benchmarks/write_divergence.py`. ‖θ‖: its mean over the four octaves of the run. *p*: ‖g‖

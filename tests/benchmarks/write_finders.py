@@ -25,6 +25,8 @@ from autocrit_lite.papers.frye_2021.finder_comparison import NETWORKS, Meter  # 
 
 FIGURES = ROOT / "figures"
 INTRODUCTION = """\
+# Finders by certified arrivals
+
 Which finders arrive at critical points that `certify` proves, written by
 `tests/benchmarks/write_finders.py` from `finders_certified.jsonl`, a line for each run. *Runs*: how
 many of the starts were measured. *Below*: how many end there, on ‖g‖². *Certified*: proven critical
