@@ -287,6 +287,12 @@ def accepted(results: Results, cell: tuple[int, int]) -> tuple[Array, Array]:
     return results["kept"][cell][ok], results["trajectory"][ok]
 
 
+def bits(results: Results, cell: tuple[int, int], rows: Array) -> float:
+    """Return the entropy of the accepted points among some runs of a cell, NaN of none."""
+    kept = results["kept"][cell][rows][results["end"][cell][rows] < CUTOFF]
+    return entropy(kept) if len(kept) else np.nan
+
+
 def entropies(
     results: Results, cell: tuple[int, int], *, by_trajectory: bool, replicates: int = 100
 ) -> Array:
@@ -321,12 +327,11 @@ def _difference(
     if not all(len(accepted(results, of)[0]) for of in (cell, other)):
         return {}
 
-    def bits(rows: Array, of: tuple[int, int]) -> float:
-        kept = results["kept"][of][rows][results["end"][of][rows] < CUTOFF]
-        return entropy(kept) if len(kept) else np.nan
-
     difference = rules.resampled(
-        lambda x: bits(x, cell) - bits(x, other), results["trajectory"], printed, TRAJECTORIES
+        lambda x: bits(results, cell, x) - bits(results, other, x),
+        results["trajectory"],
+        printed,
+        TRAJECTORIES,
     )
     few, many = (
         float(

@@ -13,8 +13,7 @@ from ... import statistics as rules
 from ...arrays import Array
 from ...ground_truth.plane import plane_distance
 from ...runner.results import Measured, Results
-from ...training.sampling import entropy
-from .claims import CUTOFF, measured
+from .claims import CUTOFF, bits, measured
 
 LOOSE = 1e-6
 """On ‖g‖²: the cut-off of Pennington & Bahri 2017, by the paper's section 5."""
@@ -98,21 +97,18 @@ def _kept(results: Results, cell: Cell, rows: Array) -> Array:
 
 def _entropy_gained(results: Results, plain: Cell, cell: Cell) -> tuple[float, rules.Interval]:
     """Return by how many bits a cell's entropy is above another's, and its interval."""
-
-    def gained(rows: Array) -> float:
-        ours, theirs = (_kept(results, c, rows) for c in (cell, plain))
-        return entropy(ours) - entropy(theirs) if len(ours) and len(theirs) else np.nan
-
-    return rules.bootstrap(gained, results["trajectory"])
+    return rules.bootstrap(
+        lambda x: bits(results, cell, x) - bits(results, plain, x), results["trajectory"]
+    )
 
 
 def _more_entropy(
     id: str, results: Results, plain: Cell, cell: Cell, sign: float
 ) -> dict[str, Measured]:
-    bits, interval = _entropy_gained(results, plain, cell)
+    gain, interval = _entropy_gained(results, plain, cell)
     side = {"above": 0.0} if sign > 0.0 else {"below": 0.0}
     trajectories = len(np.unique(results["trajectory"]))
-    return measured(id, bits, rules.shown(bits, interval, **side), trajectories=trajectories)
+    return measured(id, gain, rules.shown(gain, interval, **side), trajectories=trajectories)
 
 
 def _same_points(results: Results, plain: Cell, cell: Cell) -> dict[str, Measured]:
@@ -140,12 +136,12 @@ def _large_noise(results: Results, plain: Cell, cell: Cell) -> dict[str, Measure
         return float(means[0] - means[1])
 
     mean, interval = rules.bootstrap(grown, group)
-    bits, (low, high) = _entropy_gained(results, plain, cell)
+    gain, (low, high) = _entropy_gained(results, plain, cell)
     higher = results["start_loss"][cell] > results["start_loss"][plain]
     share, of_share = rules.bootstrap(lambda x: float(higher[x].mean()), group)
     return measured(
         "f19-noise-large",
-        [mean, bits],
+        [mean, gain],
         {"mean eigenvalue": rules.shown(mean, interval, above=0.0), "entropy": bool(low <= 0.0)},
         interval=interval,
         sigma=LARGE,
