@@ -63,7 +63,7 @@ class OpenSettings(Experiment):
     rtols: tuple[float, ...] = setting(
         (5e-4, 1e-4),
         "Frye et al. 2021, A.2, for Figs 3 and 4 (not stated for Fig. 5), and a stricter one: what "
-        "stricter ones do is in `tolerance`; with that of Fig. 1, 1e-10, a solve may take n iterations",
+        "stricter ones do is in `tolerance`; with 1e-10, as in Fig. 1, a solve may take n steps",
         at_least=0.0,
         below=1.0,
     )
