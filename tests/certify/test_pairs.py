@@ -79,6 +79,15 @@ def test_no_matrix_product_leaves_its_ball(shape, radius):
         assert np.all(found.radius > 0.0)
 
 
+@pytest.mark.parametrize("k", [1, 4])
+def test_matrix_products_of_wide_balls_reach_their_ends(k):
+    x = Pairs(np.ones((1, k)), np.zeros((1, k)), np.ones((1, k)))
+    y = Pairs(np.ones((k, 1)), np.zeros((k, 1)), np.ones((k, 1)))
+    # all factors lie in [0, 2]
+    assert holds(x @ y, (0, 0), Fraction(4 * k))
+    assert holds(x @ y, (0, 0), Fraction(0))
+
+
 def of_flint(x):
     with ctx.workprec(200):
         return [arb(float(h)) + arb(float(y)) for h, y in zip(x.high, x.low, strict=True)]
