@@ -15,7 +15,7 @@ import numpy as np
 from ..checks import one_of
 from ..runner import archive, paths
 from ..runner.experiment import Experiment, MissingResultsError
-from ..runner.results import VERDICTS, Measured
+from ..runner.results import VERDICTS, Measured, Results
 from ..runner.store import Store
 from ..statistics import LEVEL, Comparison
 from .registry import REGISTRY
@@ -159,6 +159,12 @@ def times_table(folder: Path) -> str:
             minutes = sum(header["seconds"] for header in headers) / 60.0
             rows.append([f"`{name}`", str(len(headers)), f"{minutes:.3g}"])
     return markdown_table(["experiment", "tasks", "minutes of one core"], rows)
+
+
+def measured_by(experiment: Experiment, results: Results) -> list[Claim]:
+    """Return the claims that an experiment's results measure, as they are printed in the papers."""
+    found = experiment.scale, experiment.claims(results)
+    return [_claim(id, entry, found) for id, entry in printed().items() if id in found[1]]
 
 
 def _claim(id: str, entry: dict[str, Any], found: tuple[str, dict[str, Measured]] | None) -> Claim:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from io import StringIO
 from string import Template
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from .. import plotting
+from ..runner.experiment import Experiment
+from ..runner.results import Results
 from ..statistics import LEVEL, POWER, Comparison
-from .claims import NOT_YET, Claim, as_text, counts, stability
+from .claims import NOT_YET, Claim, as_text, counts, measured_by, stability
 
 VERDICTS = {
     "reproduced": ("#009E73", "o"),
@@ -43,22 +49,29 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
     return value, low, high, least, most
 
 
-def picture(ledger: Sequence[Claim]) -> str:
-    """Return the picture as SVG: a row for each number that a rule compares; "" without any."""
+def _figure(ledger: Sequence[Claim]) -> Figure:
+    """Return a figure with a row for each number that a rule compares."""
     rows = [(claim, *pair) for claim in ledger for pair in claim.comparisons.items()]
-    if not rows:
-        return ""
-    with plotting.style(), plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "claims"}):
-        figure, ax = plt.subplots(figsize=(9.0, 2.0 + 0.19 * len(rows)))
+    with plotting.style():
+        figure, ax = plt.subplots(figsize=(8.0, 1.3 + 0.19 * len(rows)))
         plotting.comparisons(
             ax,
-            np.array([scaled(compared) for _, _, compared in rows]),
+            np.array([scaled(compared) for _, _, compared in rows]).reshape(-1, 5),
             [f"{claim.id} {name}".strip() for claim, name, _ in rows],
             [f"{as_text(c.printed)} → {as_text(c.value)}" for _, _, c in rows],
             [claim.verdict for claim, _, _ in rows],
             VERDICTS,
         )
-        text = StringIO()
+    return figure
+
+
+def picture(ledger: Sequence[Claim]) -> str:
+    """Return the picture as SVG: a row for each number that a rule compares; "" without any."""
+    if not any(claim.comparisons for claim in ledger):
+        return ""
+    text = StringIO()
+    with plotting.style(), plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "claims"}):
+        figure = _figure(ledger)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(figure)
     svg = text.getvalue()
@@ -114,9 +127,13 @@ def _score(paper: str, found: dict[str, int]) -> str:
     return f"<tr><th>{escape(paper)}</th>{cells}</tr>"
 
 
+def _why(claim: Claim) -> str:
+    power = f"<p>{escape(claim.power)}</p>" if claim.power else ""
+    return f"<details><summary>why</summary><p>{escape(claim.why)}</p>{power}</details>"
+
+
 def _row(claim: Claim) -> str:
     """Return a claim's row of the table; the why is folded."""
-    power = f"<p>{escape(claim.power)}</p>" if claim.power else ""
     interval = " to ".join(as_text(end) for end in claim.interval or ())
     quick = "" if claim.scale in ("paper", None) else f" ({claim.scale})"
     cells = {
@@ -126,8 +143,67 @@ def _row(claim: Claim) -> str:
         "measured": escape(as_text(claim.measured)) + quick,
         "interval": interval,
         "verdict": f'<span class="verdict">{claim.verdict}</span>',
-        "why": f"<details><summary>why</summary><p>{escape(claim.why)}</p>{power}</details>",
+        "why": _why(claim),
     }
     data = f'data-verdict="{claim.verdict}" data-paper="{escape(claim.paper)}"'
     inner = "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in cells.items())
     return f'<tr id="{claim.id}" {data}>{inner}</tr>'
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The printed numbers that an experiment measures, beside its own: a notebook's table.
+
+    Attributes
+    ----------
+    ledger : list of Claim
+    """
+
+    ledger: list[Claim]
+
+    def frame(self) -> pd.DataFrame:
+        """Return statement, printed and measured number, interval and verdict, by claim."""
+        rows = {
+            claim.id: {
+                "statement": claim.statement,
+                "paper": claim.printed,
+                "here": as_text(claim.measured),
+                "interval": " to ".join(as_text(end) for end in claim.interval or ()),
+                "verdict": claim.verdict,
+            }
+            for claim in self.ledger
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def _repr_html_(self) -> str:
+        table = self.frame().map(escape)
+        table["why"] = [_why(claim) for claim in self.ledger]
+        left: Any = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
+        styled = table.style.set_uuid("beside").set_table_styles(left)
+        return styled.map(lambda kind: f"color: {VERDICTS[kind][0]}", subset=["verdict"]).to_html()
+
+    def __str__(self) -> str:
+        """Return the verdicts, each with its claims: the part that holds on every machine."""
+        found = {kind: [c.id for c in self.ledger if c.verdict == kind] for kind in VERDICTS}
+        return "\n".join(f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids)
+
+    def picture(self) -> Figure:
+        """Return a figure with a row for each number that a rule compares."""
+        return _figure(self.ledger)
+
+
+def beside(experiment: Experiment, results: Results) -> Beside:
+    """Return the printed numbers of an experiment beside those of its results.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results : Results
+        Of that experiment.
+
+    Returns
+    -------
+    Beside
+        Shown as a table in a notebook; ``print`` gives the verdicts alone.
+    """
+    return Beside(measured_by(experiment, results))

@@ -1,12 +1,13 @@
 """The texts of the reasons, and the page of the claims."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from autocrit_lite.papers import claims, page
+from autocrit_lite.papers import claims, page, registry
 from autocrit_lite.papers.claims import WINGS, Claim
 from autocrit_lite.papers.statements import SEEN, Statements
 from autocrit_lite.runner.results import VERDICTS
@@ -164,6 +165,28 @@ def test_without_comparisons_there_is_a_page_all_the_same(ledger):
 
 def test_the_picture_is_the_same_whenever_it_is_drawn(ledger):
     assert page.picture(ledger) == page.picture(ledger)
+
+
+def test_a_notebooks_table_has_each_claim_with_its_verdict_and_reason(ledger):
+    shown = page.Beside(ledger)
+    frame, html = shown.frame(), shown._repr_html_()
+    assert list(frame.index) == [claim.id for claim in ledger]
+    assert list(frame["verdict"]) == [claim.verdict for claim in ledger]
+    listed = [name for line in str(shown).splitlines() for name in line.split(": ")[1].split(", ")]
+    assert sorted(listed) == sorted(frame.index)
+    for claim in ledger:
+        assert f"<p>{escape(claim.why)}</p>" in html
+    figure = shown.picture()
+    names = [label.get_text().split()[0] for label in figure.axes[0].get_yticklabels()]
+    assert names == [claim.id for claim in ledger for _ in claim.comparisons]
+
+
+def test_an_experiment_is_beside_what_it_measures():
+    kind = registry.REGISTRY["quartic"]
+    experiment = kind.from_profile("paper")
+    results = experiment.load()
+    measured = experiment.claims(results)
+    assert set(page.beside(experiment, results).frame().index) == set(measured)
 
 
 def test_rows_are_scaled_by_what_is_accepted():
