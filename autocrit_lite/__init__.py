@@ -22,10 +22,12 @@ from .interop.jax import JaxObjective
 from .interop.torch import TorchObjective
 from .linalg.inertia import morse_index
 from .linalg.minres_qlp import MinresQLPResult, StopReason, minres_qlp
+from .linalg.spectral_density import SpectralDensity, spectral_density
 from .networks.mlp import MLP
 from .networks.objective import NetworkObjective
 from .objective_checks import check_objective
 from .objectives import AutogradObjective, Linearization, Objective, from_functions
+from .points.report import Report, describe
 
 __all__ = [
     "FRYE_2019",
@@ -41,12 +43,15 @@ __all__ = [
     "MinresQLPResult",
     "NetworkObjective",
     "Objective",
+    "Report",
+    "SpectralDensity",
     "StopReason",
     "TorchObjective",
     "Trace",
     "certify",
     "check_objective",
     "damped_newton",
+    "describe",
     "exact_newton",
     "from_functions",
     "gradient_norm_minimization",
@@ -59,5 +64,6 @@ __all__ = [
     "newton_tr",
     "nothing_near",
     "saddle_free_newton",
+    "spectral_density",
 ]
 __version__ = "0.1.0"

@@ -1,10 +1,26 @@
-"""What kind of point it is: index, degeneracy, and the classes of Frye et al. 2021, Table 1."""
+"""What kind of point it is: the classes of Frye et al. 2021, Table 1.
+
+A class depends on r and r_H, and so on which direction p they are of. Everywhere in this package it
+is the one that Newton-MR takes at the point itself: what MINRES-QLP finds for Hp = −g to ``RTOL``,
+in up to n iterations and without its limits on length and condition (Frye et al. 2021, A.2), with
+r and r_H recomputed from p and with the solver's estimate of ‖H‖ (``finders.hessian_operator``'s
+``solve``). Entry k of a trace has them at iterate k; at the last iterate, where a run that reached
+its limit computed no direction, ``classify`` and ``describe`` do. A tighter tolerance is another
+definition: the longer p is, the less of g is left, and fewer points are called flat. In few
+dimensions the solver may meet nothing of H but a tiny eigenvalue, which it then takes for ‖H‖, as
+on the flat line of the quartic: that is no flat point by its direction, only by where g lies.
+"""
 
 from __future__ import annotations
 
-from ..arrays import Array, array_namespace
-from ..checks import number, plain_array
+from ..arrays import Array, array_namespace, dot
+from ..checks import number, objective_with, plain_array, theta_array
+from ..finders.hessian_operator import HessianOperator, solve
+from ..objectives import Objective
 from ..reasons import Reason
+
+RTOL = 5e-4
+"""Of the solver: Frye et al. 2021, A.2, for their Figs 3 and 4."""
 
 
 class PointClass(Reason):
@@ -89,3 +105,47 @@ def point_class(
     )
     kind = xp.where(xp.isnan(total), int(PointClass.UNDEFINED), kind)
     return xp.where(squared < eps_c, int(PointClass.CRITICAL), kind)
+
+
+def classify(objective: Objective, theta: Array, rtol: float = RTOL) -> Array:
+    """Return the class of each point by the direction that Newton-MR takes there.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : array (n,) or (B, n)
+    rtol : float
+        The solver's tolerance; 5e-4 (Frye et al. 2021, A.2). See ``describe`` for how the verdict
+        on a point changes with it.
+
+    Returns
+    -------
+    integer array, () or (B,)
+        ``PointClass`` values, with the tolerances of ``point_class``; UNDEFINED where the loss is
+        not finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autocrit_lite import AutogradObjective
+    >>> slope = AutogradObjective(lambda theta: theta[0] + theta[1] ** 2)
+    >>> [PointClass(code).name for code in classify(slope, np.array([[0.0, 0.0], [0.0, 9.0]]))]
+    ['STRICTLY_FLAT', 'NEITHER']
+    """
+    objective_with("linearize", objective)
+    theta, rtol = theta_array(theta, None), number("rtol", rtol, at_least=0.0, below=1.0)
+    xp = array_namespace(theta)
+    batch = theta if theta.ndim == 2 else theta[None, :]
+    point = objective.linearize(batch)
+    g = point.gradient
+    finite = xp.all(xp.isfinite(g), axis=-1)
+    b = -xp.where(finite[:, None], g, 0.0)  # the solver takes no other
+    found = solve(HessianOperator(objective, batch, point), b, rtol)
+    squared = xp.where(finite & xp.isfinite(point.value), dot(g, g), xp.nan)
+    kind = point_class(squared, found.relative_residual, found.relative_cokernel_residual)
+    return kind if theta.ndim == 2 else kind[0]
