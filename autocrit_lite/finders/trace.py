@@ -60,8 +60,8 @@ class Trace:
     One run has shapes without the leading batch axis B. K is the number of iterations of the
     longest run. Histories are NaN after a run's end. Entry k of what a direction has (all from
     ``relative_residual`` on) belongs to the direction computed *at* iterate k, and so is NaN at
-    the last iterate of a run that ended there without computing one; it is NaN throughout where
-    the finder does not compute the quantity.
+    the last iterate of a run that ended there without computing one (``describe`` and ``classify``
+    do); it is NaN throughout where the finder does not compute the quantity.
 
     Attributes
     ----------

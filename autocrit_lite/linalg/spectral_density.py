@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import device
 from scipy.linalg import eigh_tridiagonal, svdvals
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ..arrays import Array, array_namespace, norm, read_only
 from ..checks import float_array, generator, integer, number, objective_with
@@ -127,14 +127,14 @@ def lanczos_quadrature(product: Product, v: Array, steps: int) -> Quadrature:
         V[k, :] = v
         w = product(read_only(v))
         alpha[k], made = float(w @ v), k + 1
+        if not np.isfinite(alpha[k]):
+            raise ValueError("theta must be a point where the Hessian is finite")
         for _ in range(2):
             w = w - (V[:made, :] @ w) @ V[:made, :]
         beta[k] = float(norm(w))
-        if not np.isfinite(alpha[k] + beta[k]):
-            raise ValueError("theta must be a point where the Hessian is finite")
         if beta[k] <= EXHAUSTED * max(np.max(np.abs(alpha)), np.max(beta)):
             break
-        v = w / beta[k]
+        v = w / float(beta[k])
     alpha, beta = alpha[:made], beta[:made]
     nodes, vectors = eigh_tridiagonal(alpha, beta[:-1])
     T = np.diag(alpha) + np.diag(beta[:-1], 1) + np.diag(beta[:-1], -1)
@@ -188,10 +188,11 @@ class SpectralDensity:
         found = np.array([q.below(level) for q in self.quadratures])
         value, low, high = np.mean(found, axis=0)
         margin = _quantile(len(found)) * np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
-        sure = max(int(np.sum(q.nodes < level)) for q in self.quadratures) / self.n
-        other = max(int(np.sum(q.nodes >= level)) for q in self.quadratures) / self.n
-        low, high = max(low - margin[1], sure), min(high + margin[2], 1.0 - other)
-        return Share(float(np.clip(value, low, high)), float(low), float(high))
+        off = self.n * np.finfo(float).eps * max(map(abs, self.range))  # rounding of Ritz values
+        sure = max(int(np.sum(q.nodes < level - off)) for q in self.quadratures)
+        other = max(int(np.sum(q.nodes >= level + off)) for q in self.quadratures)
+        inside = np.clip([low - margin[1], high + margin[2]], sure / self.n, 1.0 - other / self.n)
+        return Share(float(np.clip(value, *inside)), *map(float, inside))
 
     def within(self, level: float) -> Share:
         """Return the share of eigenvalues from −level to level, in an interval as of ``below``.
@@ -255,7 +256,7 @@ def smoothed(eigenvalues: Array, weights: Array, at: Array, width: float) -> Arr
 
 
 def _quantile(probes: int) -> float:
-    return float(student_t.ppf(0.5 + CONFIDENCE / 2.0, probes - 1))
+    return float(stdtrit(probes - 1, 0.5 + CONFIDENCE / 2.0))
 
 
 def spectral_density(

@@ -313,8 +313,8 @@ def _by_decomposition(point: Linearization, rtol: float, maxit: int) -> dict[str
     # in the eigenbasis the solver takes the same course up to rounding, at n operations a product
     study = _study(lambda v: v * values, parts, direction, maxit)
     basis = Eigenbasis(values[None, :], Q[None, :, :])
-    p = basis.apply(basis.pseudo_inverse(CUTOFF), -g[None, :])
-    with np.errstate(invalid="ignore"):  # 0/0 where g = 0
+    with np.errstate(divide="ignore", invalid="ignore"):  # 1/λ that is dropped; 0/0 where g = 0
+        p = basis.apply(basis.pseudo_inverse(CUTOFF), -g[None, :])
         left = {name: float(x[0]) for name, x in basis.residuals(p, g[None, :]).items()}
     exact = _judged(np.nan, float(norm(p[0])), left, 0, None, g)
     off = n * np.finfo(float).eps * float(np.max(np.abs(values)))

@@ -211,3 +211,15 @@ def test_bad_points_and_vectors_are_named():
         mine.unflatten(np.zeros((1, 26)))
     with pytest.raises(ValueError, match=r"v must have shape \(26,\) or \(k, 26\), not"):
         mine.linearize(np.zeros(26)).hvp(jnp.zeros(25))
+
+
+def test_a_point_is_described_as_that_of_the_closed_form():
+    mine, theta = al.JaxObjective(loss, PARAMS), starts(1)[0]
+    expected = al.describe(CLOSED, theta)
+    for found in (al.describe(mine, theta), al.describe(mine, theta, memory=0)):
+        assert found.kind == expected.kind
+        assert same(found.gradient_norm, expected.gradient_norm, 1e-9)
+        assert same(found.eigenvalue_range, expected.eigenvalue_range, 1e-6)
+        assert found.index.low <= expected.index.value + 1e-9
+        assert found.index.high >= expected.index.value - 1e-9
+        assert found.proof is None

@@ -567,3 +567,19 @@ def test_other_losses_are_not_taken_for_those_that_are_known(loss):
         al.NetworkObjective.from_torch(mlp(), X, Y, loss)
     if callable(loss):
         assert al.TorchObjective(mlp(), loss, (X, Y)).hint == ""
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_a_point_is_described_as_that_of_the_closed_form(double):
+    closed = al.NetworkObjective.from_torch(mlp(), X, Y)
+    module = mlp() if double else mlp().float()
+    data = (X, Y) if double else (X.float(), Y.float())
+    mine, theta = al.TorchObjective(module, nn.MSELoss(), data), starts(1, 26)[0]
+    expected, rtol = al.describe(closed, theta), 1e-9 if double else 1e-4
+    for found in (al.describe(mine, theta), al.describe(mine, theta, memory=0)):
+        assert found.kind == expected.kind
+        assert found.gradient_norm == pytest.approx(expected.gradient_norm, rel=rtol)
+        assert found.eigenvalue_range == pytest.approx(expected.eigenvalue_range, rel=1e3 * rtol)
+        assert found.proof is None
+    if double:
+        assert found.index.low - 1e-9 <= expected.index.value <= found.index.high + 1e-9
