@@ -43,7 +43,7 @@ EXTREMES = 3
 SMALL = 64
 """Up to this order all eigenvalues are as cheap as a few (chosen by us)."""
 
-ARPACK: dict[str, Any] = {"ncv": 40, "maxiter": 20, "tol": 1e-8}
+ARPACK: dict[str, Any] = {"ncv": 40, "maxiter": 20, "tol": 1e-5}
 """Chosen by us: 40 vectors of length n, and at most some 700 products."""
 
 Product = Callable[[Array], Array]
