@@ -13,6 +13,7 @@ from .frye_2021.linear_vs_nonlinear import LinearVsNonlinear
 from .frye_2021.mnist_autoencoder import MnistAutoencoder
 from .frye_2021.mnist_classifier import MnistClassifier
 from .frye_2021.open_settings import OpenSettings
+from .frye_2021.other_networks import OtherNetworks
 from .frye_2021.quartic import Quartic
 from .frye_2021.random_labels import RandomLabels
 from .frye_2021.tolerance import Tolerance
@@ -29,6 +30,7 @@ KINDS: tuple[type[Experiment], ...] = (
     MnistClassifier,
     RandomLabels,
     OpenSettings,
+    OtherNetworks,
     Tolerance,
     FinderComparison,
     CriticalLocus,

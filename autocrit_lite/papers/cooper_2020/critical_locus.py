@@ -83,6 +83,7 @@ class CriticalLocus(LocusSettings):
     """Points of the star and core loci, found critical points, minima, and runs that leave."""
 
     name: ClassVar[str] = "critical_locus"
+    schema_version: ClassVar[int] = 2
     quick: ClassVar[dict[str, Any]] = {
         "dimension_networks": ((2, 3, 4, 2), (3, 4, 3, 5, 2)),
         "growth_widths": (6, 8, 10),

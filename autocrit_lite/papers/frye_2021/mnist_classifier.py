@@ -29,6 +29,7 @@ class MnistClassifier(OnDigits):
     """
 
     name: ClassVar[str] = "mnist_classifier"
+    schema_version: ClassVar[int] = 2
     loss: ClassVar[str] = "cross_entropy"
 
     layers: tuple[int, ...] = setting((16, 12, 8, 10), "Frye et al. 2021, A.1.2", at_least=1)

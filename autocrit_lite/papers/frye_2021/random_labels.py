@@ -28,6 +28,7 @@ class RandomLabels(OwnNetwork):
     """
 
     name: ClassVar[str] = "random_labels"
+    schema_version: ClassVar[int] = 2
     quick: ClassVar[dict[str, Any]] = {
         "trajectories": 2,
         "starts": 3,
