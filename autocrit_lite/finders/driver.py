@@ -16,6 +16,10 @@ from ..objectives import Linearization, Objective
 from .line_search import Search
 from .trace import GOES_ON, FinderStopReason, Log, Trace
 
+MEMORY = 2**33
+"""8 GiB, chosen by us: what the dense matrices of a finder that cannot do without may take. One run
+of n = 16,384, for which a decomposition takes half an hour."""
+
 SCALE_STEP = 256
 """Between the exponents of scales, chosen by us: runs of about the same scale stay together."""
 
@@ -83,7 +87,8 @@ class Finder(Protocol):
 
     One that does the same on f and on 2f has an attribute ``scale_free`` that is true. If the
     squares of a run's first gradient overflow or underflow, it is shown that run's loss times a
-    power of two.
+    power of two. One that needs dense Hessians has an attribute ``matrices``: how many arrays of
+    n² numbers a run takes. Beyond ``MEMORY`` of them, no run starts.
     """
 
     def init(self, objective: Objective, theta: Array) -> Any:
@@ -121,12 +126,14 @@ def find(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or ``theta0`` is not finite.
+        If an argument is not as described, or ``theta0`` is not finite, or so large that the
+        dense matrices which the finder needs would take more than ``MEMORY``.
     """
     objective_with("linearize", objective)
     theta0 = float_array("theta0", theta_array(theta0, None, "theta0"))
     if theta0.ndim == 2 and theta0.shape[0] == 0:
         raise ValueError("theta0 must hold at least one start, not 0")
+    _require_memory(finder, theta0)
     max_iterations = integer("max_iterations", max_iterations)
     tolerance = number("squared_gradient_tolerance", squared_gradient_tolerance, at_least=0.0)
     xp = array_namespace(theta0)
@@ -138,6 +145,18 @@ def find(
             runs = _Runs.start(numbers, take(theta, numbers))
             _advance(finder, loss, point, runs, max_iterations, tolerance, log)
     return log.trace(single=theta0.ndim == 1)
+
+
+def _require_memory(finder: Finder, theta0: Array) -> None:
+    """Raise a ValueError if dense matrices that the finder needs would take too much memory."""
+    runs, n = theta0.shape if theta0.ndim == 2 else (1, theta0.shape[0])
+    needed = 8 * getattr(finder, "matrices", 0) * runs * n**2
+    if needed > MEMORY:
+        raise ValueError(
+            f"theta0 must be of fewer parameters or fewer starts: this finder's dense Hessians of "
+            f"{runs} x {n} parameters would take {needed / 2**30:.1f} GiB, more than "
+            f"{MEMORY / 2**30:g}; newton_mr, and a krylov_dimension where there is one, do without"
+        )
 
 
 def _by_scale(

@@ -13,6 +13,10 @@ from ..objectives import Linearization
 EXHAUSTED = 1e-14
 """What is left of a vector of length 1 may be rounding: a hundred times its error, chosen by us."""
 
+DECOMPOSED = 4
+"""Arrays of n² numbers for each run while Hessians are decomposed: the matrices, a copy, the
+eigenvectors, and what LAPACK works in."""
+
 KANTOROVICH = 0.25
 """A Newton step p with ‖H⁻¹g(θ + p)‖ at most this share of ‖p‖ begins the quadratic phase: twice
 the share estimates Kantorovich's h, which must be at most 1/2 (Deuflhard 2004, chapter 2)."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..arrays import Array, array_namespace, dot
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .eigenbasis import Eigenbasis
+from .eigenbasis import DECOMPOSED, Eigenbasis
 from .line_search import CARRY, Line, ResidualSearch, first_step_size
 from .trace import Trace
 
@@ -28,6 +28,7 @@ class ExactNewton:
     """
 
     scale_free: ClassVar[bool] = True
+    matrices: ClassVar[int] = DECOMPOSED
 
     search: ResidualSearch | None
 

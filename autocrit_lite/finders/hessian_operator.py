@@ -18,7 +18,14 @@ from ..objectives import Linearization, Objective
 Dense = bool | Literal["auto"]
 DENSE = (True, False, "auto")
 LARGEST_AUTO = 4096
-"""Chosen by us: one matrix of this order takes 128 MiB."""
+"""On a GPU, chosen by us."""
+AUTO_BYTES = 2**27
+"""128 MiB, chosen by us: what the matrices of a batch may take elsewhere; one run of n = 4096."""
+CACHED_BYTES = 2**25
+"""32 MiB, chosen by us: about what the caches of a processor hold."""
+READ = 8.0
+"""Multiplications and additions in the time of reading one number from memory. Chosen by us: a core
+makes some 10 in matrix products while 1 of 8 bytes comes."""
 SOLVE_PRODUCTS = 2
 """Products that the solver makes beyond one in each iteration: to recompute both residuals."""
 NO_LIMITS: Mapping[str, Any] = {"maxxnorm": inf, "acondlim": inf}
@@ -32,9 +39,11 @@ class HessianOperator:
     uses the matrix from then on; or from the start, if the solves are expected to be so long that
     this costs less. That changes no result beyond rounding and, unlike the clock, no repetition of
     a run. It never forms the matrix where the objective says that a product with it is no cheaper
-    (``objective.dense_product_cost`` of 1 or more; 0 if it does not say), as with few samples. On a
-    GPU it forms it at once otherwise: what counts there is how many kernels start, some 70 for a
-    product and 140 for the matrix.
+    (``objective.dense_product_cost`` of 1 or more; 0 if it does not say), as with few samples, and
+    where matrices beyond the caches, ``CACHED_BYTES``, have to be read from memory for each product
+    1/8 is enough. Nor does it where those of a batch take more than ``AUTO_BYTES``. On a GPU it
+    forms it at once otherwise, for n up to 4096: what counts there is how many kernels start, some
+    70 for a product and 140 for the matrix.
 
     Parameters
     ----------
@@ -43,7 +52,7 @@ class HessianOperator:
     point : Linearization
         The loss, linearised at ``theta``.
     dense : {"auto", True, False}
-        True: dense from the start. False: never dense. "auto": as above, for n up to 4096.
+        True: dense from the start. False: never dense. "auto": as above.
     expected : array (A,), optional
         How many products each solve is expected to need.
 
@@ -70,10 +79,15 @@ class HessianOperator:
     def _products_before_dense(self, dense: Dense, expected: Array | None) -> float:
         if dense is True:
             return 0.0
-        is_large = self._theta.shape[-1] > LARGEST_AUTO
-        if dense is False or is_large or self._dense_product_cost >= 1.0:
+        runs, n = self._theta.shape
+        on_gpu, size = is_cupy_array(self._theta), 8 * runs * n**2
+        is_large = n > LARGEST_AUTO if on_gpu else size > AUTO_BYTES
+        product_cost = self._dense_product_cost
+        if size > CACHED_BYTES and not on_gpu:
+            product_cost *= READ
+        if dense is False or is_large or product_cost >= 1.0:
             return inf
-        if is_cupy_array(self._theta):
+        if on_gpu:
             return 0.0
         cost = self._objective.hessian_cost
         if expected is None:

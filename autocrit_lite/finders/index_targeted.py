@@ -11,7 +11,7 @@ from ..arrays import Array, array_namespace, dot, indices, norm, put, take
 from ..checks import integer, number, theta_array
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .eigenbasis import KANTOROVICH, Eigenbasis, lanczos
+from .eigenbasis import DECOMPOSED, KANTOROVICH, Eigenbasis, lanczos
 from .line_search import Search
 from .trace import Trace
 
@@ -51,6 +51,11 @@ class IndexTargetedNewton:
     index: int
     radius: float
     krylov_dimension: int | None
+
+    @property
+    def matrices(self) -> int:
+        """None in a Krylov space."""
+        return DECOMPOSED if self.krylov_dimension is None else 0
 
     def init(self, objective: Objective, theta: Array) -> IndexTargetedState:
         """Return the state at the starts theta (A, n)."""

@@ -46,6 +46,11 @@ class NewtonMR:
     maxit: int | None = None
     dense: Dense = "auto"
 
+    @property
+    def matrices(self) -> int:
+        """The Hessian, the parts that it is made of, and a copy, if it is dense."""
+        return 3 if self.dense is True else 0
+
     def init(self, objective: Objective, theta: Array) -> NewtonState:
         """Return the state at the starts theta (A, n)."""
         step_size = first_step_size(theta)
@@ -124,8 +129,9 @@ def newton_mr(
         rounding, as in both papers.
     dense : {"auto", True, False}
         Whether the solver multiplies by the dense Hessian: "auto", once the products at a point
-        have cost as much as the matrix does, and from the start if the solve before took that long
-        (for n up to 4096). With True the trace also has the residuals in the Frobenius norm.
+        have cost as much as the matrix does, and from the start if the solve before took that long,
+        if the matrices of the runs that go on take at most 128 MiB and pay (``HessianOperator``).
+        With True the trace also has the residuals in the Frobenius norm.
     record_theta : bool
         Whether to keep all iterates in ``trace.thetas``.
 

@@ -8,7 +8,7 @@ from ..arrays import Array, array_namespace, norm
 from ..checks import boolean, integer
 from ..objectives import Linearization, Objective
 from .driver import Step, find
-from .eigenbasis import KANTOROVICH, Eigenbasis, lanczos
+from .eigenbasis import DECOMPOSED, KANTOROVICH, Eigenbasis, lanczos
 from .line_search import Search
 from .trace import Trace
 
@@ -24,6 +24,11 @@ class SaddleFreeNewton:
 
     krylov_dimension: int | None
     newton_end: bool = False
+
+    @property
+    def matrices(self) -> int:
+        """None in a Krylov space."""
+        return DECOMPOSED if self.krylov_dimension is None else 0
 
     def init(self, objective: Objective, theta: Array) -> Array:
         """Return that no run (A,) is in the quadratic phase at the starts theta (A, n)."""
