@@ -82,7 +82,8 @@ def exact_newton(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or the Hessians and what their decomposition needs,
+        4 n² numbers for each run, would take more than 8 GiB.
     """
     finder = ExactNewton(search=None)
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)
@@ -123,7 +124,8 @@ def damped_newton(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or the Hessians and what their decomposition needs,
+        4 n² numbers for each run, would take more than 8 GiB.
     """
     finder = ExactNewton(ResidualSearch(step_rule=step_rule))
     return find(finder, objective, theta0, max_iterations, squared_gradient_tolerance, record_theta)

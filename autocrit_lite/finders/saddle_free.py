@@ -128,7 +128,8 @@ def saddle_free_newton(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described.
+        If an argument is not as described, or the Hessians and what their decomposition needs,
+        4 n² numbers for each run, would take more than 8 GiB without a ``krylov_dimension``.
 
     References
     ----------

@@ -115,6 +115,28 @@ def test_the_verdict_changes_with_the_tolerance():
     assert [d.kind for d in free.study] == [d.kind for d in report.study]
 
 
+def test_classes_follow_the_direction_and_its_tolerance():
+    flat, steeper = (quadratic([1.0, -1.0, 1e-6], [a, a, 1.0]) for a in (0.05, 0.2))
+    assert classify(flat, np.zeros(3)) == PointClass.STRICTLY_FLAT
+    assert classify(flat, np.zeros((2, 3)), 1e-6).tolist() == [PointClass.NEITHER] * 2
+    assert classify(steeper, np.zeros(3)) == PointClass.NEITHER  # its p is too long: r is 0.76
+
+
+def test_what_counts_as_zero_is_neither_negative_nor_lost():
+    report = describe(quadratic([-2e-5, -5e-6, 5e-6, 1.0], np.ones(4)), np.zeros(4))
+    assert report.index == (0.25, 0.25, 0.25)
+    assert report.zero == (0.5, 0.5, 0.5)
+
+
+def test_a_ritz_value_in_a_gap_is_no_bound_of_the_smallest(monkeypatch):
+    """From a symmetric start five steps put a Ritz value at 0, where there is no eigenvalue."""
+    monkeypatch.setattr("autocrit_lite.points.report.STEPS", 5)
+    curvature = np.concatenate([np.linspace(-2.0, -1.0, 50), np.linspace(1.0, 2.0, 50)])
+    report = describe(quadratic(curvature, np.ones(100)), np.zeros(100), memory=0)
+    assert np.min(np.abs(report.gradient_spectrum[0])) < 1e-9
+    assert report.least >= 1.0 - 1e-9
+
+
 def test_a_limit_of_iterations_is_told():
     objective, thetas = network()
     report = describe(objective, thetas[0], maxit=2)
