@@ -24,6 +24,7 @@ from ...plotting import (
     NEITHER,
     STALLED,
     TRUE,
+    loss_against_index,
     squared_gradient_norm,
     style,
 )
@@ -31,8 +32,8 @@ from ...points.classes import PointClass
 from ...runner.results import Results
 from .claims import CRITICAL as CUTOFF
 from .claims import FLAT as FLAT_LEVEL
-from .claims import FLATTEST, LAST
-from .gradient_flat import SHARES
+from .claims import FLATTEST, LAST, LOOSE
+from .gradient_flat import CUTOFFS, SHARES
 
 CLASSES = {
     PointClass.CRITICAL: ("critical", CRITICAL),
@@ -73,6 +74,89 @@ def representatives(point_class: Array, end: Array) -> dict[PointClass, int]:
         if len(runs):
             found[kind] = int(runs[np.argsort(end[runs])[len(runs) // 2]])
     return found
+
+
+def two_networks(results: Results, networks: Sequence[str], cliffs: Array) -> Figure:
+    """Return Fig. 1 of Frye et al. 2021, with its letters: a row for each network.
+
+    Left, ‖∇L‖² along the runs, in the colours of the classes of their last iterates; thick, runs
+    that have a cliff. Right, loss and index where ‖g‖² first falls below two cut-offs; grey, all
+    critical points of the linear network.
+
+    Parameters
+    ----------
+    results : Results
+        Of ``LinearVsNonlinear``.
+    networks : sequence of M str
+    cliffs : boolean array (M, runs)
+    """
+    with style():
+        size = (8.0, 0.3 + 2.8 * len(networks))
+        figure, axes = plt.subplots(len(networks), 2, figsize=size, squeeze=False, sharex="col")
+        for m, (network, (left, right)) in enumerate(zip(networks, axes, strict=True)):
+            norms = results["squared_gradient_norm"][m]
+            end = results["point_squared_gradient_norm"][m, :, LAST]
+            colors = class_colors(results["point_class"][m, :, LAST])
+            squared_gradient_norm(left, norms, colors, cutoff=CUTOFF, floor=1e-32)
+            for run in np.flatnonzero(cliffs[m]):
+                left.plot(np.arange(norms.shape[1]) + 1, norms[run], color=colors[run], lw=1.6)
+            left.set(xscale="linear", xlabel="", xlim=(0, norms.shape[1]))
+            below = f"{np.sum(end < CUTOFF)} of {len(end)} runs end below the cut-off"
+            left.set_title(f"{'AC'[m]}   {network}: {below}", loc="left")
+            labels = {}
+            if network == "linear":
+                true = results["true_index"], results["true_loss"]
+                right.scatter(*true, s=14, color=TRUE, alpha=0.5, lw=0)
+                labels["all critical points"] = TRUE
+            for cutoff, color in ((LOOSE, LOOSE_COLOR), (CUTOFF, CRITICAL)):
+                column = CUTOFFS.index(cutoff)
+                index, loss = (
+                    results[f"cutoff_{name}"][m, :, column] for name in ("index", "loss")
+                )
+                loss_against_index(right, None, (index, loss), color)
+                if np.any(np.isfinite(index)):
+                    labels[rf"$\|g\|^2 < 10^{{{round(np.log10(cutoff))}}}$"] = color
+            for k, (label, color) in enumerate(labels.items()):
+                where: dict[str, Any] = {"ha": "right", "transform": right.transAxes}
+                right.text(0.98, 0.03 + 0.09 * k, label, color=color, **where)
+            right.set(xlabel="")
+            right.set_title(f"{'BD'[m]}   {network}", loc="left")
+        axes[-1, 0].set_xlabel("iteration")
+        axes[-1, 1].set_xlabel("index")
+        class_legend(figure, results["point_class"][..., LAST].ravel())
+    return figure
+
+
+def full_steps(looked_at: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Return what a full Newton step does at one iterate of each network, a row for each.
+
+    Parameters
+    ----------
+    looked_at : dict
+        Name of the network to ``eigenvalues`` (n,); ``iterations`` of MINRES-QLP, ``r`` and
+        ``solved``, by which factor the step changes ‖g‖²; ``cutoffs`` and ``truncated``, the same
+        for directions without the eigenvectors of |λ| up to each cut-off times the largest.
+    """
+    labels = "rank", "iterations of MINRES-QLP", r"cut-off on $|\lambda| / \max|\lambda|$"
+    with style():
+        size = (8.0, 2.4 * len(looked_at))
+        figure, axes = plt.subplots(len(looked_at), 3, figsize=size, squeeze=False, sharex="col")
+        for line, (network, at) in zip(axes, looked_at.items(), strict=True):
+            line[0].semilogy(np.sort(np.abs(at["eigenvalues"])), ".", color="0.3", ms=3)
+            line[0].set(ylabel=rf"$|\lambda|$, {network}")
+            line[1].loglog(at["iterations"], at["solved"], color=FOUND)
+            line[1].loglog(at["iterations"], at["r"], "--", color=TRUE)
+            line[1].axvline(len(at["eigenvalues"]), color=NEITHER, ls=":", lw=0.8)
+            line[1].text(at["iterations"][0], 1.5 * at["r"][0], "$r$", color="0.4")
+            line[2].loglog(at["cutoffs"], at["truncated"], color=FOUND)
+            for ax in line[1:]:
+                ax.axhline(1.0, color=TRUE, lw=0.8)
+        axes[0, 0].set_title("eigenvalues", loc="left")
+        axes[0, 1].set_title(r"change of $\|g\|^2$, as solved", loc="left")
+        axes[0, 2].set_title(r"change of $\|g\|^2$, truncated", loc="left")
+        for ax, label in zip(axes[-1], labels, strict=True):
+            ax.set_xlabel(label)
+    return figure
 
 
 def four_panels(results: Results) -> Figure:
@@ -212,7 +296,7 @@ def shares_by_class(results: Results) -> Figure:
             for k, which in enumerate(kinds):
                 strip, mine = ax.collections[k], share[kind == which]
                 at = np.array(strip.get_offsets())  # spread evenly: seaborn's jitter is random
-                at[:, 1] += 0.5 * (0.618 * np.arange(len(at)) % 1.0 - 0.5)
+                at[:, 1] += 0.5 * ((0.5 + 0.618 * np.arange(len(at))) % 1.0 - 0.5)
                 strip.set_offsets(at)
                 ax.text(0.5, k - 0.33, f"median {np.nanmedian(mine):.1%}", ha="center", fontsize=7)
             ax.set(xlim=(-0.03, 1.03), ylim=(len(kinds) - 0.5, -0.5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from ...finders import FinderStopReason
 from ...points.classes import PointClass
 from ...runner.results import Results
 from .claims import CRITICAL, LAST
+from .ends import has_cliff, is_superlinear
 from .gradient_flat import POINTS, SHARES, GradientFlat
 from .panels import CLASSES
 
@@ -129,13 +130,6 @@ def summary(experiment: GradientFlat, results: Results, beside: pd.DataFrame, *m
             f"At critical ones {low[critical]:.1%} of what is left of the gradient lies where "
             f"|λ| < {SHARES[0]:g}."
         )
-    held = beside["verdict"] == "reproduced"
-    if len(beside):
-        lines.append(f"{held.sum()} of {len(held)} statements of the paper hold here.")
-    differ = [
-        f"{row['statement']}: {row['paper']} in the paper, {row['here']} here."
-        for row in beside[~held].to_dict("records")
-    ] or ["Anything on what the paper reports of its own network and data."]
     known = [
         f"{len(end)} runs of at most {experiment.max_iterations} iterations from "
         f"{experiment.trajectories} trajectories; r is the solver's, at rtol = "
@@ -143,8 +137,70 @@ def summary(experiment: GradientFlat, results: Results, beside: pd.DataFrame, *m
     ]
     if experiment.scale != "paper":
         known.append(f"The scale is “{experiment.scale}”: not the paper's settings.")
-    parts = {"Established": [*lines, *more], "Not established": differ, "How we know": known}
+    return three_lists([*lines, *more], beside, known)
+
+
+def three_lists(established: Sequence[str], beside: pd.DataFrame, known: Sequence[str]) -> str:
+    """Return what is established, what is not, and how we know, as Markdown.
+
+    Parameters
+    ----------
+    established, known : sequence of str
+        Sentences.
+    beside : DataFrame
+        See ``summary``: what differs from the paper is not established.
+    """
+    held = beside["verdict"] == "reproduced"
+    holds = [f"{held.sum()} of {len(held)} statements of the paper hold here."] * bool(len(held))
+    differs = [
+        f"{row['statement']}: {row['paper']} in the paper, {row['here']} here."
+        for row in beside[~held].to_dict("records")
+    ]
+    nothing = "Nothing that the paper reports; no number of it is about these settings."
+    parts = {
+        "Established": [*established, *holds],
+        "Not established": differs if len(beside) else [nothing],
+        "How we know": known,
+    }
     return "\n\n".join(
         "\n".join([f"**{title}**", "", *(f"- {item}" for item in items)])
         for title, items in parts.items()
     )
+
+
+def cliffs(traces: Mapping[str, Array]) -> pd.DataFrame:
+    """Return how many runs have a cliff, or are superlinear in the word's sense.
+
+    Parameters
+    ----------
+    traces : dict of arrays (runs, iterations + 1)
+        ‖g‖², by the name of what the runs have in common.
+    """
+    rows = {
+        name: {
+            "runs": len(runs),
+            "with a cliff": has_cliff(runs).sum(),
+            "superlinear": is_superlinear(runs).sum(),
+        }
+        for name, runs in traces.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def cliffs_by_rule(traces: Mapping[str, Array]) -> pd.DataFrame:
+    """Return how many runs have a cliff by other rules: fewer or more decades, in other widths.
+
+    Parameters
+    ----------
+    traces : dict
+        See ``cliffs``.
+    """
+    rows = {
+        (name, f"within {width} iterations"): {
+            f"{decades:g} decades": has_cliff(runs, decades, width).sum()
+            for decades in (4.0, 6.0, 8.0)
+        }
+        for name, runs in traces.items()
+        for width in (5, 10, 20)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
