@@ -170,8 +170,8 @@ def build_parser() -> Parser:
 
     sub = verb("claims", claims_command, "every number that the papers print beside ours")
     sub.add_argument("--format", choices=(*claims.FORMATS, "html"), default="table")
-    text = "write what the archived results say into this Markdown file, between its marks"
-    sub.add_argument("--update", type=_path, metavar="FILE", help=text)
+    text = "write what the archived results say into these Markdown files, between their marks"
+    sub.add_argument("--update", type=_path, nargs="+", metavar="FILE", help=text)
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
@@ -314,7 +314,8 @@ def claims_command(parsed: argparse.Namespace) -> int:
     """Print every claim; fail if one is not measured and has no reason."""
     if parsed.update:
         try:
-            claims.update(parsed.update)
+            for path in parsed.update:
+                claims.update(path)
         except (OSError, ValueError) as error:
             raise BadArgumentsError(error) from None
         return DONE
