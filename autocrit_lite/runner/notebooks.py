@@ -13,9 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..checks import one_of
+from ..checks import missing, one_of
 from . import paths
 from .experiment import PROFILES, Experiment
 
@@ -85,8 +83,13 @@ def check_parameters(
     TypeError, ValueError
         If the notebook has no parameter of a name, if a value is not of the type of the
         notebook's own, or if the experiment refuses it.
+    ImportError
+        If papermill is not installed.
     """
-    import papermill
+    try:
+        import papermill
+    except ImportError as error:
+        raise missing("Executing notebooks", "papermill", "notebooks", error) from None
 
     known = papermill.inspect_notebook(str(notebook))
     for key, value in parameters.items():
@@ -172,6 +175,8 @@ def _papermill(
     notebook: Path, output: Path, parameters: Mapping[str, Any], environment: Mapping[str, str]
 ) -> str | None:
     """Run papermill in a process of its own; return None, or what is known of why it failed."""
+    import yaml  # here, since the library alone does not bring it
+
     # papermill puts parameters in the place of {…} in paths, and takes a leading dash for an option
     files = [
         str(path.absolute()).replace("{", "{{").replace("}", "}}") for path in (notebook, output)
