@@ -180,7 +180,7 @@ def test_a_figure_without_a_name_or_an_alt_text_is_refused(tmp_path):
 
 def test_generated_pages_name_every_command_and_every_setting():
     page = stage.command_page()
-    for verb in ("list", "run", "reproduce", "claims", "verify", "archive", "data"):
+    for verb in ("list", "run", "notebooks", "reproduce", "claims", "verify", "archive", "data"):
         assert f"## autocrit-lite {verb}\n" in page
     page = stage.experiments_page()
     for name, kind in experiments.REGISTRY.items():

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import autocrit_lite
-from autocrit_lite.runner import paths
+from autocrit_lite.runner import notebooks, paths
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -113,6 +114,22 @@ def test_the_library_needs_none_of_what_only_notebooks_need(tmp_path):
     for error, library in zip(errors, ("Matplotlib", "Matplotlib", "papermill"), strict=True):
         assert f"needs {library}, which cannot be imported" in error
         assert error.endswith('pip install "autocrit-lite[notebooks]"')
+
+
+def test_a_wheel_holds_the_notebooks_and_no_archive(tmp_path):
+    """What `autocrit-lite notebooks` unpacks, in less than 10 MB."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 10_000_000
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if "/shipped/" in name}
+    files = [path for pattern in notebooks.UNPACKED for path in ROOT.glob(pattern)]
+    assert names == {f"autocrit_lite/shipped/{path.relative_to(ROOT)}" for path in files}
+    assert sum(name.endswith(".ipynb") for name in names) == len(notebooks.choose([]))
 
 
 def test_citation_names_the_version_and_the_four_papers():

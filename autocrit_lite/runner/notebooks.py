@@ -64,6 +64,44 @@ def choose(names: Sequence[str]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name in names or not names}
 
 
+UNPACKED = ("notebooks/*.ipynb", "data/*.npz", "data/README.md")
+"""What of a checkout, or of a package built from it, ``unpack`` writes: all but the archive."""
+
+
+def unpack(folder: Path) -> list[Path]:
+    """Copy the notebooks, and the data that they read at profile quick, into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing. There are ``notebooks/`` and ``data/`` in it afterwards.
+
+    Returns
+    -------
+    list of Path
+        Of the notebooks, in the order of their numbers.
+
+    Raises
+    ------
+    FileExistsError
+        If one of the files is there already; nothing was written then.
+    FileNotFoundError
+        If the package was built without notebooks, and there is no checkout here.
+    OSError
+        If the folder cannot be written to.
+    """
+    source = paths.SHIPPED if paths.SHIPPED.is_dir() else paths.checkout()
+    files = [path for pattern in UNPACKED for path in sorted(source.glob(pattern))]
+    copies = [folder / path.relative_to(source) for path in files]
+    for copy in copies:
+        if copy.exists():
+            raise FileExistsError(f"{copy} is there already: name another folder")
+    for path, copy in zip(files, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return [copy for copy in copies if copy.suffix == ".ipynb"]
+
+
 def check_parameters(
     notebook: Path, parameters: Mapping[str, Any], kind: type[Experiment] | None = None
 ) -> None:
