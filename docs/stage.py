@@ -133,14 +133,14 @@ def claims_page() -> str:
 
 
 def start_page() -> str:
-    """Return the start page: the README, and the notebooks' numbers and titles for the sidebar."""
+    """Return the start page, with the notebooks' numbers and titles for the sidebar."""
     entries = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
         short = title.removeprefix("# ").split(":")[0]
         entries.append(f"{path.stem[:2]} {short} <notebooks/{path.stem}>")
     page = (DOCS / "index.md").read_text(encoding="utf-8")
-    return page.replace("NOTEBOOKS", "\n".join(entries))
+    return links(page).replace("NOTEBOOKS", "\n".join(entries))
 
 
 def stage(folder: Path) -> None:

@@ -10,7 +10,7 @@ from autocrit_lite import __version__, cli
 from autocrit_lite.papers import claims
 from autocrit_lite.papers import registry as experiments
 from autocrit_lite.papers.claims import Claim
-from autocrit_lite.runner import paths
+from autocrit_lite.runner import notebooks, paths
 from tests.synthetic import Synthetic
 
 
@@ -249,7 +249,14 @@ def test_notebooks_are_unpacked_once(autocrit, checkout, tmp_path, monkeypatch, 
     assert 'pip install "autocrit-lite[notebooks]"' in output
     assert "data/archive/" in output
     found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.*")}
-    assert found == {name: name for name in files}
+    assert found == {name: name for name in files} | {"pyproject.toml": notebooks.MARK}
+    monkeypatch.undo()  # the checkout is looked for as always
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site" / "autocrit_lite" / "r" / "p.py"))
+    monkeypatch.chdir(folder / "notebooks")
+    assert paths.checkout() == folder
+    assert paths.archive() == folder / "data" / "archive"
+    monkeypatch.setattr(paths, "SHIPPED", source)
+    (folder / "pyproject.toml").unlink()
     (folder / "notebooks" / "00_a.ipynb").unlink()
     (folder / "notebooks" / "01_b.ipynb").write_text("mine")
     status, output, [error] = autocrit("notebooks", str(folder))

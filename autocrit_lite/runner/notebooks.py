@@ -67,6 +67,9 @@ def choose(names: Sequence[str]) -> dict[str, Path]:
 UNPACKED = ("notebooks/*.ipynb", "data/*.npz", "data/README.md")
 """What of a checkout, or of a package built from it, ``unpack`` writes: all but the archive."""
 
+MARK = "# By this file autocrit_lite knows the folder of its notebooks, data and results.\n"
+"""What ``unpack`` writes to ``pyproject.toml``, which ``paths.checkout`` looks for."""
+
 
 def unpack(folder: Path) -> list[Path]:
     """Copy the notebooks, and the data that they read at profile quick, into a folder.
@@ -93,12 +96,14 @@ def unpack(folder: Path) -> list[Path]:
     source = paths.SHIPPED if paths.SHIPPED.is_dir() else paths.checkout()
     files = [path for pattern in UNPACKED for path in sorted(source.glob(pattern))]
     copies = [folder / path.relative_to(source) for path in files]
-    for copy in copies:
+    mark = folder / "pyproject.toml"
+    for copy in (mark, *copies):
         if copy.exists():
             raise FileExistsError(f"{copy} is there already: name another folder")
     for path, copy in zip(files, copies, strict=True):
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
+    mark.write_text(MARK, encoding="utf-8")
     return [copy for copy in copies if copy.suffix == ".ipynb"]
 
 

@@ -17,8 +17,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
 def checkout() -> Path:
     """Return the folder of the notebooks: a clone, or where `autocrit-lite notebooks` put them.
 
-    It holds ``notebooks/``, and beside it ``pyproject.toml`` or in it the first notebook. It is
-    looked for around the installed package, then from the working folder upwards.
+    It holds ``pyproject.toml`` and ``notebooks/``. It is looked for around the installed package,
+    then from the working folder upwards.
 
     Raises
     ------
@@ -30,9 +30,7 @@ def checkout() -> Path:
     except FileNotFoundError:
         raise FileNotFoundError("the working folder does not exist any more") from None
     for folder in (Path(__file__).resolve().parents[2], here, *here.parents):
-        inside = folder / "notebooks"
-        marks = (folder / "pyproject.toml", inside / "00_start_here.ipynb")
-        if inside.is_dir() and any(mark.is_file() for mark in marks):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
     raise FileNotFoundError(
         "there are no notebooks, shipped data and archived results here: they are in the "

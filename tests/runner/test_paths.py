@@ -64,13 +64,3 @@ def test_an_installed_package_looks_around_the_working_folder(tmp_path, inside):
         assert done.returncode == 1
         assert "clone it and work inside the clone" in done.stderr
         assert "unpack the notebooks with `autocrit-lite notebooks DIR`" in done.stderr
-
-
-def test_unpacked_notebooks_are_a_place_to_work_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site" / "autocrit_lite" / "r" / "p.py"))
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path / "notebooks")
-    with pytest.raises(FileNotFoundError, match="clone it"):
-        paths.checkout()
-    (tmp_path / "notebooks" / "00_start_here.ipynb").touch()
-    assert paths.checkout() == tmp_path
