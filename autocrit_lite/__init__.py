@@ -66,4 +66,4 @@ __all__ = [
     "saddle_free_newton",
     "spectral_density",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
