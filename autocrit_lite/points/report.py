@@ -244,7 +244,7 @@ def describe(
     memory : int
         The bytes that a dense Hessian and its decomposition, 40 n², may take: 256 MiB by default,
         n up to 2590, chosen by us. Beyond it everything comes from products: directions by
-        MINRES-QLP, the spectrum by Lanczos (see ``spectral_density``), some 1,600 products or more.
+        MINRES-QLP, the spectrum by Lanczos (see ``spectral_density``), some 1,000 products or more.
     maxit : int, optional
         The solver's limit of iterations; n (Frye et al. 2021, A.2), or without a dense Hessian at
         most 500.
