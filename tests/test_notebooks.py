@@ -58,7 +58,8 @@ def test_one_cell_holds_the_parameters_as_plain_literals(cells):
 
 
 def test_nbval_compares_some_printed_output(cells):
-    checked = [cell for cell in code(cells) if "# NBVAL_CHECK_OUTPUT" in cell.source]
+    checked = tagged(code(cells), "nbval-check-output")
+    checked += [cell for cell in code(cells) if "# NBVAL_CHECK_OUTPUT" in cell.source]
     assert checked
     for cell in checked:
         texts = [output.get("text", "") for output in cell.outputs]
