@@ -1,5 +1,7 @@
 """A companion to four papers on the critical points of neural-network losses."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import ground_truth
 from .certify.certificate import Certificate, certify
 from .certify.emptiness import Emptiness, nothing_near
@@ -27,6 +29,9 @@ from .networks.objective import NetworkObjective
 from .objective_checks import check_objective
 from .objectives import AutogradObjective, Linearization, Objective, from_functions
 
+if TYPE_CHECKING:
+    from .explorer import explore
+
 __all__ = [
     "FRYE_2019",
     "FRYE_2021",
@@ -48,6 +53,7 @@ __all__ = [
     "check_objective",
     "damped_newton",
     "exact_newton",
+    "explore",
     "from_functions",
     "gradient_norm_minimization",
     "ground_truth",
@@ -61,3 +67,12 @@ __all__ = [
     "saddle_free_newton",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what draws, and so needs Matplotlib, when it is asked for."""
+    if name == "explore":
+        from .explorer import explore
+
+        return explore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

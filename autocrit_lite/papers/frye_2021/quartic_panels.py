@@ -32,7 +32,7 @@ FEWEST = 5
 """Runs that a median is taken of (chosen by us)."""
 
 
-def _map(ax: Axes, x_range: Sequence[float], y_range: Sequence[float], of: str) -> None:
+def _map(ax: Axes, x_range: tuple[float, float], y_range: tuple[float, float], of: str) -> None:
     """Fill the contours of f or of ‖∇f‖² over the window, and mark the three points."""
     x, y = np.linspace(*x_range, 201), np.linspace(*y_range, 181)
     plane = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
@@ -44,7 +44,11 @@ def _map(ax: Axes, x_range: Sequence[float], y_range: Sequence[float], of: str) 
 
 
 def runs(
-    x_range: Sequence[float], y_range: Sequence[float], theta: Array, norms: Array, end: Array
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    theta: Array,
+    norms: Array,
+    end: Array,
 ) -> Figure:
     """Return the figure of the runs over ‖∇f‖², and of ‖∇f‖² along them (Fig. 2B).
 
@@ -77,7 +81,7 @@ def runs(
     return figure
 
 
-def landscapes(x_range: Sequence[float], y_range: Sequence[float]) -> Figure:
+def landscapes(x_range: tuple[float, float], y_range: tuple[float, float]) -> Figure:
     """Return the figure of f and ‖∇f‖² over a window and along y = 0 (Fig. 2A)."""
     with plotting.style():
         figure, axes = plt.subplots(2, 2, figsize=(8, 4.6), sharex=True, height_ratios=(2.2, 1))
