@@ -257,7 +257,7 @@ class Run:
         self.figure(step).savefig(file, format="png", dpi=dpi, metadata={"Software": None})
         return file.getvalue()
 
-    def film(self, steps: Sequence[int], dpi: float = 90.0) -> plotting.Film:
+    def film(self, steps: Sequence[int], dpi: float = 80.0) -> plotting.Film:
         """Return frames to step through in any browser, without a kernel and without a network.
 
         Parameters
@@ -265,7 +265,7 @@ class Run:
         steps : sequence of int
             Iterates. The last one is shown first; where scripts do not run, it stays.
         dpi : float
-            90, chosen by us: some 25 kB a frame.
+            80, chosen by us: some 30 kB a frame.
 
         Raises
         ------
@@ -313,8 +313,8 @@ class Explorer:
         def place(k: int) -> Any:
             at, (low, high) = self.scene.project(run.trace.theta_start)[k], self.scene.window[k]
             name = f"start {self.scene.labels[k].replace('$', '')}"
-            steps = {"min": low, "max": high, "step": (high - low) / 200.0, "description": name}
-            return w.FloatSlider(at, **steps, **wide)
+            steps = {"min": low, "max": high, "step": 10.0 ** np.floor(np.log10((high - low) / 50))}
+            return w.FloatSlider(at, **steps, description=name, **wide)
 
         tolerance = {"min": lowest, "max": highest, "step": 0.5, "readout_format": ".0e"}
         self.controls = c = {

@@ -216,7 +216,7 @@ def test_a_seed_draws_the_start_in_the_window(shown):
 def test_a_film_has_its_frames_in_the_page_and_none_elsewhere():
     run = still().run
     film = run.film([0, 5, 17])
-    assert film.frames == [run.png(step, 90.0) for step in (0, 5, 17)]
+    assert film.frames == [run.png(step, 80.0) for step in (0, 5, 17)]
     assert film.texts == [run.sentence(step) for step in (0, 5, 17)]
     page = film._repr_html_()
     assert page.count("data:image/png;base64,") == 4  # and the one shown first

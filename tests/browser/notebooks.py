@@ -124,7 +124,7 @@ def test_the_explorer_follows_the_keyboard(lab, chromium, screenshots):
             assert sentence.inner_text() != before[1]
         assert page.locator(TROUBLE).count() == 0
         page.screenshot(path=screenshots / "explorer.png")
-        page.get_by_role("button", name="Play").first.click()
+        page.locator(".widget-play button").first.click()
         sentence.get_by_text("Step 4 of").wait_for()
     finally:
         for session in page.request.get(f"{url}api/sessions", headers=headers).json():
