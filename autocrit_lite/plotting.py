@@ -80,8 +80,9 @@ def save(figure: Figure, name: str, folder: Path, stamp: str | None = None) -> l
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
     # without dates, so that drawing the same data again leaves the files as they were
-    figure.savefig(paths[0], metadata={"Software": None})
-    figure.savefig(paths[1], metadata={"CreationDate": None})
+    with style():
+        figure.savefig(paths[0], metadata={"Software": None})
+        figure.savefig(paths[1], metadata={"CreationDate": None})
     return paths
 
 
