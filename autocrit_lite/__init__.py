@@ -66,7 +66,7 @@ __all__ = [
     "nothing_near",
     "saddle_free_newton",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -13,18 +13,20 @@ from functools import cached_property
 from html import escape
 from inspect import signature
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from . import finders, plotting
 from .arrays import Array
-from .checks import float_array, integer, number, objective_with, one_of
+from .checks import float_array, integer, missing, number, objective_with, one_of
 from .finders import Trace
 from .objectives import Objective
 from .points.classes import PointClass, point_class
+
+if TYPE_CHECKING:  # `plotting` says what to install where Matplotlib is missing
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FINDERS: dict[str, Callable[..., Trace]] = {
     "Newton-MR": finders.newton_mr,
@@ -196,6 +198,8 @@ class Run:
 
     def figure(self, step: int) -> Figure:
         """Return the frame of an iterate: path, histories, and where the gradient lies."""
+        from matplotlib.figure import Figure
+
         with plotting.style():
             figure = Figure(figsize=(8, 2.9))
             figure.set_layout_engine("none")
@@ -484,8 +488,5 @@ def _widgets() -> Any:
     try:
         import ipywidgets
     except ImportError as error:
-        raise ImportError(
-            "the explorer's sliders need ipywidgets: pip install ipywidgets; "
-            "without it, explore(..., live=False) shows a still picture"
-        ) from error
+        raise missing("A live explorer", "ipywidgets", "notebooks", error) from None
     return ipywidgets

@@ -149,7 +149,9 @@ def test_without_ipywidgets_a_picture_is_shown_and_sliders_say_what_to_install(m
     bundle = shown._repr_mimebundle_()
     assert bundle["image/png"].startswith(b"\x89PNG")
     assert bundle["text/plain"] == shown.sentence()
-    with pytest.raises(ImportError, match="pip install ipywidgets"):
+    with pytest.raises(
+        ImportError, match=r"ipywidgets.*pip install \"autocrit-lite\[notebooks\]\""
+    ):
         still(live=True)
 
 
