@@ -1,5 +1,7 @@
 """A companion to four papers on the critical points of neural-network losses."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import ground_truth
 from .certify.certificate import Certificate, certify
 from .certify.emptiness import Emptiness, nothing_near
@@ -29,6 +31,9 @@ from .objective_checks import check_objective
 from .objectives import AutogradObjective, Linearization, Objective, from_functions
 from .points.report import Report, describe
 
+if TYPE_CHECKING:
+    from .explorer import explore
+
 __all__ = [
     "FRYE_2019",
     "FRYE_2021",
@@ -53,6 +58,7 @@ __all__ = [
     "damped_newton",
     "describe",
     "exact_newton",
+    "explore",
     "from_functions",
     "gradient_norm_minimization",
     "ground_truth",
@@ -67,3 +73,12 @@ __all__ = [
     "spectral_density",
 ]
 __version__ = "0.2.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what draws, and so needs Matplotlib, when it is asked for."""
+    if name == "explore":
+        from .explorer import explore
+
+        return explore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

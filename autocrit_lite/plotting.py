@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +85,9 @@ def save(figure: Figure, name: str, folder: Path, stamp: str | None = None) -> l
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
     # without dates, so that drawing the same data again leaves the files as they were
-    figure.savefig(paths[0], metadata={"Software": None})
-    figure.savefig(paths[1], metadata={"CreationDate": None})
+    with style():
+        figure.savefig(paths[0], metadata={"Software": None})
+        figure.savefig(paths[1], metadata={"CreationDate": None})
     return paths
 
 
@@ -256,3 +261,44 @@ def comparisons(
         if kind in kinds
     ]
     ax.figure.legend(handles=handles, loc="outside upper center", ncols=len(marks))
+
+
+FILM = """<figure style="margin: 0"><img alt="{alt}" src="{last}">
+<figcaption aria-live="polite">{alt}</figcaption><script>
+{{ const figure = document.currentScript.parentElement, frames = {frames}, texts = {texts};
+const slider = Object.assign(document.createElement("input"),
+  {{type: "range", min: 0, max: frames.length - 1, value: frames.length - 1}});
+slider.setAttribute("aria-label", "frame"); slider.style.width = "min(30rem, 100%)";
+slider.addEventListener("input", () => {{ const [image, text] = figure.children;
+  image.src = frames[slider.value]; text.textContent = image.alt = texts[slider.value]; }});
+figure.append(slider); }}</script></figure>"""
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames behind a slider, in any browser, without a kernel and without a network.
+
+    The last frame is shown first; where scripts do not run, it stays.
+
+    Attributes
+    ----------
+    frames : sequence of bytes
+        PNG.
+    texts : sequence of str
+        What each of them shows: beneath it, and for those who cannot see it.
+    """
+
+    frames: Sequence[bytes]
+    texts: Sequence[str]
+
+    def _repr_html_(self) -> str:
+        frames = ["data:image/png;base64," + b64encode(frame).decode() for frame in self.frames]
+        return FILM.format(
+            alt=escape(self.texts[-1]),
+            last=frames[-1],
+            frames=dumps(frames),
+            texts=dumps(list(self.texts)).replace("<", "\\u003c"),
+        )
+
+    def __repr__(self) -> str:
+        return f"Film of {len(self.frames)} frames"

@@ -71,13 +71,15 @@ def test_save_writes_png_and_pdf_and_the_same_bytes_each_time(tmp_path):
         with plotting.style():
             figure, ax = plt.subplots()
             plotting.residual(ax, np.array([[0.1, 1.0]]), ["blue"])
-            plotting.save(figure, "figure", tmp_path / folder, stamp="quick")
+        plotting.save(figure, "figure", tmp_path / folder, stamp="quick")
         plt.close(figure)
         assert [text.get_text() for text in figure.texts] == ["quick"]
         written.append([(tmp_path / folder / f"figure.{x}").read_bytes() for x in ("png", "pdf")])
     assert written[0] == written[1]
     assert written[0][0].startswith(b"\x89PNG")
     assert written[0][1].startswith(b"%PDF")
+    width = int.from_bytes(written[0][0][16:20], "big")
+    assert width == 200 * figure.get_figwidth()  # in the style, though saved after it
 
 
 def test_landscape_shows_the_logarithm_on_the_whole_window(ax):

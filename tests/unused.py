@@ -11,8 +11,8 @@ from autocrit_lite.papers.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 
-CALLED_BY_OTHERS = ["_repr_html_", "_value_"]
-"""By IPython and by enum."""
+CALLED_BY_OTHERS = ["__getattr__", "_repr_html_", "_value_"]
+"""By Python, by IPython and by enum."""
 
 
 def cells(path):

@@ -79,10 +79,58 @@ def _url(server, scratch):
     """Return where the server answers, once it has written that down."""
     for _ in range(600):
         for file in (scratch / "runtime").glob("jpserver-*.json"):
-            return json.loads(file.read_text())["url"]
+            if text := file.read_text():  # empty while it is written
+                return json.loads(text)["url"]
         assert server.poll() is None, (scratch / "log.txt").read_text()
         time.sleep(0.2)
     pytest.fail(f"JupyterLab did not start; see {scratch / 'log.txt'}")
+
+
+EXPLORER = """import autocrit_lite as al
+from autocrit_lite.ground_truth.quartic import Quartic
+al.explore(Quartic(), (4.0, 1.0), x_range=(-5, 5), y_range=(-4.5, 4.5), rtol=1e-10)"""
+
+
+def test_the_explorer_follows_the_keyboard(lab, chromium, screenshots):
+    url, token = lab
+    headers = {"Authorization": f"token {token}"}
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(120_000)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EXPLORER)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    content = {"type": "notebook", "format": "json", "content": notebook}
+    page.request.put(f"{url}api/contents/explorer.ipynb", headers=headers, data=content)
+    try:
+        page.goto(f"{url}lab/tree/explorer.ipynb?token={token}&reset")
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        image = page.locator(".jp-NotebookPanel .widget-image")
+        image.wait_for()
+        assert image.evaluate("image => image.complete && image.naturalWidth") > 600
+        sentence = page.locator(".jp-NotebookPanel p[aria-live]")
+        for name, key, said in (
+            ("step", "ArrowRight", "Step 1 of"),
+            ("step", "ArrowRight", "Step 2 of"),
+            ("start x", "Home", "Step 2 of"),
+        ):
+            before = image.get_attribute("src"), sentence.inner_text()
+            slider = page.locator(".widget-slider", has_text=name).locator(".noUi-handle")
+            slider.focus()
+            page.keyboard.press(key)
+            sentence.get_by_text(said).wait_for()
+            page.wait_for_function(
+                "before => document.querySelector('.widget-image').src !== before", arg=before[0]
+            )
+            assert sentence.inner_text() != before[1]
+        assert page.locator(TROUBLE).count() == 0
+        page.screenshot(path=screenshots / "explorer.png")
+        page.locator(".widget-play button").first.click()
+        sentence.get_by_text("The run ends").wait_for()  # a slow kernel leaves frames out
+    finally:
+        for session in page.request.get(f"{url}api/sessions", headers=headers).json():
+            page.request.delete(f"{url}api/sessions/{session['id']}", headers=headers)
+        page.close()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -90,7 +138,8 @@ def test_it_runs_in_jupyterlab(path, lab, chromium, screenshots, capsys):
     url, token = lab
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
-    expected = sum("image/png" in output.get("data", {}) for output in outputs)
+    explorers = sum("al.explore(" in cell.source for cell in cells)  # with sliders, no figures
+    expected = sum("image/png" in output.get("data", {}) for output in outputs) - explorers
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(120_000)
     try:
@@ -122,6 +171,7 @@ def test_it_runs_in_jupyterlab(path, lab, chromium, screenshots, capsys):
             figure.scroll_into_view_if_needed()
             assert figure.is_visible()
             assert figure.evaluate("image => image.complete && image.naturalWidth") > 200
+        assert page.locator(".jp-NotebookPanel .widget-image").count() == explorers
         figures.first.scroll_into_view_if_needed()
         page.screenshot(path=screenshots / f"{path.stem}.png")
     finally:
