@@ -8,18 +8,19 @@ from html import escape
 from importlib.resources import files
 from io import StringIO
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from .. import plotting
 from ..runner.experiment import Experiment
 from ..runner.results import Results
 from ..statistics import LEVEL, POWER, Comparison
 from .claims import NOT_YET, Claim, as_text, counts, measured_by, stability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERDICTS = {
     "reproduced": ("#009E73", "o"),
@@ -30,6 +31,9 @@ VERDICTS = {
     NOT_YET: ("#767676", "^"),
 }
 """Colour and marker of each."""
+
+NOTHING = "No number that the paper prints is about these settings."
+"""In place of a table without rows, as with a reader's own data."""
 
 
 def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
@@ -51,6 +55,8 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
 
 def _figure(ledger: Sequence[Claim]) -> Figure:
     """Return a figure with a row for each number that a rule compares."""
+    import matplotlib.pyplot as plt
+
     rows = [(claim, *pair) for claim in ledger for pair in claim.comparisons.items()]
     with plotting.style():
         figure, ax = plt.subplots(figsize=(8.0, 1.3 + 0.19 * len(rows)))
@@ -67,6 +73,8 @@ def _figure(ledger: Sequence[Claim]) -> Figure:
 
 def picture(ledger: Sequence[Claim]) -> str:
     """Return the picture as SVG: a row for each number that a rule compares; "" without any."""
+    import matplotlib.pyplot as plt
+
     if not any(claim.comparisons for claim in ledger):
         return ""
     text = StringIO()
@@ -150,7 +158,7 @@ def _row(claim: Claim) -> str:
     return f'<tr id="{claim.id}" {data}>{inner}</tr>'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Beside:
     """The printed numbers that an experiment measures, beside its own: a notebook's table.
 
@@ -173,9 +181,12 @@ class Beside:
             }
             for claim in self.ledger
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        columns = ["statement", "paper", "here", "interval", "verdict"]
+        return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
 
     def _repr_html_(self) -> str:
+        if not self.ledger:
+            return f"<p>{NOTHING}</p>"
         table = self.frame().map(escape)
         table["why"] = [_why(claim) for claim in self.ledger]
         left: Any = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
@@ -185,7 +196,10 @@ class Beside:
     def __str__(self) -> str:
         """Return the verdicts, each with its claims: the part that holds on every machine."""
         found = {kind: [c.id for c in self.ledger if c.verdict == kind] for kind in VERDICTS}
-        return "\n".join(f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids)
+        lines = [f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids]
+        return "\n".join(lines) or NOTHING
+
+    __repr__ = __str__
 
     def picture(self) -> Figure:
         """Return a figure with a row for each number that a rule compares."""
