@@ -130,11 +130,11 @@ def gradient_left(systems: Mapping[str, tuple[Array, Array, Mapping[float, Array
                 share = np.cumsum(parts[order] ** 2) / np.sum(gradient**2)
                 below = parts is gradient  # the others lie on it
                 ax.step(size[order], share, where="post", color=color, lw=4.0 if below else 1.2)
-                place = {"xytext": (0, -6 if below else 2), "textcoords": "offset points"}
+                place = {"xytext": (0, 13 if below else 2), "textcoords": "offset points"}
                 ax.annotate(label, (size.max(), share[-1]), color=color, ha="right", **place)
-                ax.texts[-1].set(va="top" if below else "bottom", fontsize=8)
+                ax.texts[-1].set(va="bottom", fontsize=8)
             ax.set(xscale="log", xlabel=r"$|\lambda|$ over the largest, up to", title=title)
-        axes[0, 0].set(ylabel=r"share of $\|g\|^2$", ylim=(-0.02, 1.15))
+        axes[0, 0].set(ylabel=r"share of $\|g\|^2$", ylim=(-0.02, 1.2))
     return figure
 
 
