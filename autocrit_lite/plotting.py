@@ -33,6 +33,17 @@ NEITHER = "#000000"
 TRUE = "#999999"
 FOUND = "#009E73"
 
+FINDERS = {
+    "newton_mr": "Newton-MR",
+    "newton_tr": "Newton-TR",
+    "gradient_norm_minimization": "gradient norm minimisation",
+    "exact_newton": "exact Newton",
+    "damped_newton": "damped Newton",
+    "levenberg_marquardt": "Levenberg–Marquardt",
+    "saddle_free_newton": "saddle-free Newton",
+}
+"""What figures and tables call each finder."""
+
 FARTHEST = 300.0
 """Differences beyond this many accepted ones are drawn here by ``comparisons``."""
 

@@ -4,13 +4,23 @@ import pytest
 from autocrit_lite.papers.frye_2019 import panels
 
 
-def test_distances_are_drawn_by_their_quantiles(ax):
+def test_points_are_drawn_by_their_height_above_the_line_of_the_true_ones(ax):
+    true = np.array([0.0, 0.5, 1.0]), np.array([1.0, 2.0, 3.0])
+    panels.above_the_line(ax, true, (np.array([0.5]), np.array([2.25])))
+    grey, green = (group.get_offsets() for group in ax.collections)
+    np.testing.assert_allclose(grey, [[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]], atol=1e-12)
+    np.testing.assert_allclose(green, [[0.5, 0.25]], atol=1e-12)
+
+
+def test_distances_have_a_dot_for_each_run_and_a_bar_at_the_median(ax):
     distance = np.array([[1e-6, 1e-3], [3e-6, 2e-3], [2e-6, np.nan]])
-    panels.distance_by_cutoff(ax, [1e-8, np.inf], distance)
-    median, high = ax.lines
-    np.testing.assert_allclose(median.get_xdata(), [1e-8, 1e-6])
-    np.testing.assert_allclose(median.get_ydata(), [2e-6, 1.5e-3])
-    np.testing.assert_allclose(high.get_ydata(), np.nanquantile(distance, 0.95, axis=0))
+    panels.distance_by_cutoff(ax, ["1e-08", "starts"], distance, np.array([[0.0] * 4] * 2))
+    *strips, bars = ax.collections
+    drawn = [np.sort(np.ma.compressed(strip.get_offsets()[:, 1])) for strip in strips]
+    np.testing.assert_allclose(drawn[0], [1e-6, 2e-6, 3e-6])
+    np.testing.assert_allclose(drawn[1], [1e-3, 2e-3])
+    medians = [segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(medians, [2e-6, 1.5e-3])
 
 
 def test_counts_of_all_trajectories_lie_on_one_another(ax):
@@ -22,31 +32,34 @@ def test_counts_of_all_trajectories_lie_on_one_another(ax):
 
 def test_entropies_are_drawn_with_their_spread(ax):
     replicates = np.array([[1.0, 3.0], [2.0, 2.0]])
-    panels.entropy_by_noise(ax, [0.0, 1e-2], replicates, "height", "-", 0)
+    panels.entropy_by_noise(ax, [0.0, 1e-2], replicates, "height", "blue")
     (line,) = (line for line in ax.lines if line.get_marker() == "o")
     np.testing.assert_allclose(line.get_xdata(), [1e-3, 1e-2])
     np.testing.assert_allclose(line.get_ydata(), [2.0, 2.0])
 
 
 def test_what_was_found_is_counted_once(ax):
-    panels.discovery_curve(ax, np.array([4, 4, 7, 4, 9]), "starts", 0, 0)
+    panels.discovery_curve(ax, np.array([4, 4, 7, 4, 9]), "blue", "-")
     assert ax.lines[0].get_ydata().tolist() == [1, 1, 2, 2, 3]
 
 
-def test_indices_are_drawn_as_densities(ax):
-    panels.index_histogram(ax, np.array([0.0, 0.4, 1.0]), np.array([0.6]), bins=2)
-    (low, high), found = ax.containers[0].patches, ax.patches[-1]
-    assert (low.get_height(), high.get_height()) == pytest.approx((4 / 3, 2 / 3))
-    assert found.get_xy()[:, 1].max() == pytest.approx(2.0)
+def test_the_densities_of_indices_have_area_one(ax):
+    true = np.linspace(0.0, 0.5, 50)
+    panels.index_margin(ax, true, np.array([0.1, 0.12, 0.2]))
+    x, y = ax.lines[-1].get_data()
+    assert np.sum(y) * (x[1] - x[0]) == pytest.approx(1.0, abs=0.05)
+    assert 0.05 < x[np.argmax(y)] < 0.2
+    assert x.min() >= 0.0
 
 
-def test_points_never_found_are_apart(ax):
-    panels.times_found(
-        ax, np.array([0.0, 0.1, 0.2]), np.array([1.0, 2.0, 3.0]), np.array([0, 3, 1])
-    )
-    never, found = ax.collections[:2]
-    assert never.get_offsets().tolist() == [[0.0, 1.0]]
-    assert found.get_offsets().tolist() == [[0.2, 3.0], [0.1, 2.0]]  # the most on top
+def test_one_index_alone_has_no_density_and_no_warning(ax):
+    panels.index_margin(ax, np.linspace(0.0, 0.5, 50), np.zeros(3))
+
+
+def test_true_points_are_parted_by_how_often_they_were_found(ax):
+    panels.times_found(ax, np.linspace(0.0, 1.0, 6), np.array([0, 3, 1, 0, 30, 9]))
+    counts = [sum(bar.get_height() for bar in group) for group in ax.containers]
+    assert counts == [2, 1, 2, 1]
 
 
 def test_numbers_are_drawn_over_their_limits(ax):
