@@ -182,7 +182,7 @@ class Beside:
         styled = table.style.set_uuid("beside").set_table_styles(left)
         return styled.map(lambda kind: f"color: {VERDICTS[kind][0]}", subset=["verdict"]).to_html()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return the verdicts, each with its claims: the part that holds on every machine."""
         found = {kind: [c.id for c in self.ledger if c.verdict == kind] for kind in VERDICTS}
         return "\n".join(f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids)
