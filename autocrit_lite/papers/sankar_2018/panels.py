@@ -80,7 +80,9 @@ def source_map(net: MLP, X: Array, H: Array, known: NullSpace) -> Figure:
         size = np.where(H == 0.0, np.nan, np.abs(H))
         shown = mpl.colormaps["Greys"].with_extremes(bad="#BBCCEE")
         axes[2].imshow(size, norm=LogNorm(1e-8, 1.0, clip=True), cmap=shown)
-        axes[2].set(title="the Hessian: coloured where\nit is 0 to the last bit", xlabel="parameter")
+        axes[2].set(
+            title="the Hessian: coloured where\nit is 0 to the last bit", xlabel="parameter"
+        )
         for ax in axes[::2]:
             ax.set(xticks=[], yticks=[])
         for name in names[: len(SOURCES)]:
@@ -136,7 +138,7 @@ def losses(results: Results) -> Figure:
         figure, ax = plt.subplots(figsize=(6.0, 3.0))
         trained = shares["trained to"].unique()
         colors = dict(zip(trained, _shades(len(trained)), strict=True))
-        sns.stripplot(
+        sns.swarmplot(
             shares, x="method", y="negative", hue="trained to", palette=colors, dodge=True, ax=ax
         )
         methods = list(dict.fromkeys(shares.method))
@@ -170,8 +172,8 @@ def training(results: Results) -> Figure:
         right.plot(epoch, results["course_known_zeros"].T, color=NEITHER, lw=0.8, ls=":")
         right.set(xlabel="epoch", ylabel="zero eigenvalues", yscale="log")
         first, last = np.sum(np.abs(course) <= INDEX_TOLERANCE, axis=-1).mean(axis=0)[[0, -1]]
-        tau = power_of_ten(INDEX_TOLERANCE)
-        right.set_title(rf"within $\pm${tau}: {first:.0f} before training, {last:.0f} after")
+        within = rf"within $\pm${power_of_ten(INDEX_TOLERANCE)}"
+        right.set_title(f"{within}: {first:.0f} before training, {last:.0f} after")
     return figure
 
 
@@ -192,7 +194,9 @@ def bulk_against_laws(eigenvalues: Array) -> Figure:
     return figure
 
 
-def _distributions(ax: Axes, values: Array, laws: Sequence[Law], distances: Sequence[float]) -> None:
+def _distributions(
+    ax: Axes, values: Array, laws: Sequence[Law], distances: Sequence[float]
+) -> None:
     """Draw distribution functions; λ is linear about 0, up to a tenth of the values, then log."""
     share = np.linspace(0.0, 1.0, 1001)
     ax.plot(np.quantile(values, share), share, color=TRUE, lw=2.5, label="measured")

@@ -1,4 +1,4 @@
-"""The tables of ``degenerate_saddles``: mean ± standard deviation over trials, a row for each row."""
+"""The tables of ``degenerate_saddles``: mean ± standard deviation over the trials of each row."""
 
 from __future__ import annotations
 
