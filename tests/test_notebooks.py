@@ -57,11 +57,15 @@ def test_one_cell_holds_the_parameters_as_plain_literals(cells):
         ast.literal_eval(statement.value)
 
 
+def checked(cells):
+    """Return the cells that nbval compares: tagged, or marked by a comment."""
+    by_comment = [cell for cell in code(cells) if "# NBVAL_CHECK_OUTPUT" in cell.source]
+    return tagged(cells, "nbval-check-output") + by_comment
+
+
 def test_nbval_compares_some_printed_output(cells):
-    checked = [cell for cell in code(cells) if "# NBVAL_CHECK_OUTPUT" in cell.source]
-    checked += tagged(cells, "nbval-check-output")
-    assert checked
-    for cell in checked:
+    assert checked(cells)
+    for cell in checked(cells):
         texts = [output.get("text", "") for output in cell.outputs]
         assert any(character.isdigit() for character in "".join(texts)), cell.source
         shown = {kind for output in cell.outputs for kind in output.get("data", {})}

@@ -31,6 +31,9 @@ VERDICTS = {
 }
 """Colour and marker of each."""
 
+NOTHING = "No number that the paper prints is about these settings."
+"""In place of a table without rows, as with a reader's own data."""
+
 
 def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
     """Return value, its interval and what is accepted, in accepted differences from the printed.
@@ -150,7 +153,7 @@ def _row(claim: Claim) -> str:
     return f'<tr id="{claim.id}" {data}>{inner}</tr>'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Beside:
     """The printed numbers that an experiment measures, beside its own: a notebook's table.
 
@@ -173,19 +176,25 @@ class Beside:
             }
             for claim in self.ledger
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        columns = ["statement", "paper", "here", "interval", "verdict"]
+        return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns)
 
     def _repr_html_(self) -> str:
+        if not self.ledger:
+            return f"<p>{NOTHING}</p>"
         table = self.frame().map(escape)
         table["why"] = [_why(claim) for claim in self.ledger]
         left: Any = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
         styled = table.style.set_uuid("beside").set_table_styles(left)
         return styled.map(lambda kind: f"color: {VERDICTS[kind][0]}", subset=["verdict"]).to_html()
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         """Return the verdicts, each with its claims: the part that holds on every machine."""
         found = {kind: [c.id for c in self.ledger if c.verdict == kind] for kind in VERDICTS}
-        return "\n".join(f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids)
+        lines = [f"{kind}: {', '.join(ids)}" for kind, ids in found.items() if ids]
+        return "\n".join(lines) or NOTHING
+
+    __repr__ = __str__
 
     def picture(self) -> Figure:
         """Return a figure with a row for each number that a rule compares."""

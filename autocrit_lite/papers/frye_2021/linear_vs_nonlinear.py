@@ -32,6 +32,7 @@ class OneNetwork(GradientFlat):
     """Newton-MR on one of the networks."""
 
     name: ClassVar[str] = "linear_vs_nonlinear"
+    schema_version: ClassVar[int] = 2
 
     network: str = setting("nonlinear", "Frye et al. 2021, A.1.2", choices=tuple(NETWORKS))
 
@@ -46,6 +47,7 @@ class LinearVsNonlinear(GradientFlat):
     """Newton-MR with accurate directions on both networks; only the nonlinear one is penalised."""
 
     name: ClassVar[str] = "linear_vs_nonlinear"
+    schema_version: ClassVar[int] = 2
     apart: ClassVar[tuple[str, ...]] = ("train.network",)
     quick: ClassVar[dict[str, Any]] = {
         "n_samples": 1000,

@@ -25,6 +25,7 @@ class MnistAutoencoder(OnDigits):
     """
 
     name: ClassVar[str] = "mnist_autoencoder"
+    schema_version: ClassVar[int] = 2
     loss: ClassVar[str] = "mse"
 
     layers: tuple[int, ...] = setting((16, 8, 16, 16), "Frye et al. 2021, A.1.2", at_least=1)

@@ -131,7 +131,7 @@ def _spread(results: Results) -> dict[str, Measured]:
         order = np.argsort(x, kind="stable")
         rest = (y - np.polyval(np.polyfit(x, y, 2), x))[order]
         low, high = np.std(rest[: len(x) // 2]), np.std(rest[len(x) // 2 :])
-        return float(high / low)
+        return float(high / low) if low > 0.0 else np.nan
 
     value, interval = bootstrap(ratio, np.arange(len(index)))
     return measured(
