@@ -79,7 +79,7 @@ build/oldest/installed: pyproject.toml
 	$(OLDEST) -m venv build/oldest
 	build/oldest/bin/python -m pip install --quiet uv
 	build/oldest/bin/uv pip compile --quiet --resolution lowest-direct --no-header --no-annotate \
-	    --no-emit-index-url --extra dev --extra dask pyproject.toml -o build/oldest/requirements.txt
+	    --no-emit-index-url --extra notebooks --extra dev --extra dask pyproject.toml -o build/oldest/requirements.txt
 	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python -r build/oldest/requirements.txt
 	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python --no-deps --no-build-isolation -e .
 	touch $@
@@ -138,7 +138,7 @@ lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-annotate --no-emit-index-url --extra dev --extra dask --upgrade pyproject.toml -o requirements.lock
+	    --no-annotate --no-emit-index-url --extra notebooks --extra dev --extra dask --upgrade pyproject.toml -o requirements.lock
 
 # Fails also where the database cannot be reached or does not know a package.
 audit:

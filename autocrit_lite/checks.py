@@ -248,3 +248,20 @@ def generator(name: str, rng: Any) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"{name} must be a numpy.random.Generator, not {rng!r}")
     return rng
+
+
+def missing(wanted_by: str, library: str, extra: str, error: ImportError) -> ImportError:
+    """Return the error for a library that is not installed: who wants it, and how to get it.
+
+    Parameters
+    ----------
+    wanted_by, library : str
+    extra : str
+        Of this package, which brings it.
+    error : ImportError
+        What Python said.
+    """
+    return ImportError(
+        f"{wanted_by} needs {library}, which cannot be imported ({error}): "
+        f'pip install "autocrit-lite[{extra}]"'
+    )

@@ -38,6 +38,7 @@ examples:
   autocrit-lite run quartic --profile paper -p max_iterations 200
   autocrit-lite run quartic --profile paper --dask tcp://127.0.0.1:8786
   autocrit-lite run mnist_autoencoder --profile paper --device gpu
+  autocrit-lite notebooks my_folder
   autocrit-lite reproduce --profile quick --out build
   autocrit-lite reproduce quartic --profile quick -p recompute True
   autocrit-lite claims --format markdown
@@ -163,6 +164,10 @@ def build_parser() -> Parser:
     sub.add_argument("--device", choices=DEVICES, help="default: the experiment's own, cpu")
     sub.add_argument("--force", action="store_true", help="compute every task anew")
 
+    text = "unpack the notebooks, and the data that they need at profile quick, into a folder"
+    sub = verb("notebooks", notebooks_command, text)
+    sub.add_argument("folder", type=_path, metavar="DIR", help="made if it is missing")
+
     text = "execute the notebooks through papermill, then print the claims"
     sub = verb("reproduce", reproduce_command, text, "profile", "parameters")
     sub.add_argument("names", nargs="*", metavar="NAME", help="notebooks; default: all")
@@ -170,8 +175,8 @@ def build_parser() -> Parser:
 
     sub = verb("claims", claims_command, "every number that the papers print beside ours")
     sub.add_argument("--format", choices=(*claims.FORMATS, "html"), default="table")
-    text = "write what the archived results say into this Markdown file, between its marks"
-    sub.add_argument("--update", type=_path, metavar="FILE", help=text)
+    text = "write what the archived results say into these Markdown files, between their marks"
+    sub.add_argument("--update", type=_path, nargs="+", metavar="FILE", help=text)
 
     sub = verb("verify", verify_command, "recompute archived tasks at random and compare")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments; default: all archived")
@@ -281,6 +286,27 @@ def run_command(parsed: argparse.Namespace) -> int:
     return DONE
 
 
+NEXT = """\
+{count} notebooks are in {folder}. With pip install "autocrit-lite[notebooks]":
+  jupyter lab {folder}
+As shipped they read results at the papers' scale from data/archive/, which is in the repository
+only: in each notebook's cell of parameters set profile = "quick", which computes a small version
+from scratch, or clone the repository.\
+"""
+
+
+def notebooks_command(parsed: argparse.Namespace) -> int:
+    """Unpack the notebooks into a folder, and say what else they need."""
+    from .runner.notebooks import unpack
+
+    try:
+        copies = unpack(parsed.folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadArgumentsError(error) from None
+    print(NEXT.format(count=len(copies), folder=parsed.folder / "notebooks"))
+    return DONE
+
+
 def reproduce_command(parsed: argparse.Namespace) -> int:
     """Execute notebooks, print what became of them and the claims."""
     from .papers.page import page
@@ -314,7 +340,8 @@ def claims_command(parsed: argparse.Namespace) -> int:
     """Print every claim; fail if one is not measured and has no reason."""
     if parsed.update:
         try:
-            claims.update(parsed.update)
+            for path in parsed.update:
+                claims.update(path)
         except (OSError, ValueError) as error:
             raise BadArgumentsError(error) from None
         return DONE

@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from .arrays import Array
+from .checks import missing
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+except ImportError as error:
+    raise missing("Drawing", "Matplotlib", "notebooks", error) from None
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart. The meanings are
 # those of Frye et al. 2021, Figs 2 to 5, and of Frye et al. 2019, Fig. 1 (true and found points).

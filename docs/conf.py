@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",  # brings autosummary
 ]
-exclude_patterns = ["README.md"]  # the README is included in the start page
+exclude_patterns = ["README.md"]  # parts of it are included in the start page
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 
 # Notebooks: as they are committed, with links and HTML tables, and nothing from elsewhere.

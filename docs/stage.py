@@ -21,7 +21,7 @@ import nbformat
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff")
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff")
 MATHJAX = ("tex-svg.js", "a11y", "sre")
 """What of MathJax a page may load: the formulas, and what makes them heard."""
 SAVED = re.compile(r"plotting\.save\(\s*\w+,\s*\"(\w+)\"")
@@ -115,23 +115,32 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
+def links(text: str) -> str:
+    """Return a page whose links are right in the book: pages and folders lie side by side there.
+
+    The code and the archive are not in the book: what linked to them is text.
+    """
+    text = re.sub(r"\[([^]]+)\]\((?:\.\./)?(?:autocrit_lite|data)/[^)]+\)", r"\1", text)
+    return text.replace("](docs/", "](").replace("](../", "](")
+
+
 def claims_page() -> str:
     """Return the page on the claims, measured on the archive: to sort and filter, and drawn."""
     from autocrit_lite.papers import claims, page
 
     text = (DOCS / "claims.md").read_text(encoding="utf-8")
-    return text.replace("CLAIMS", f"```{{raw}} html\n{page.fragment(claims.archived())}```")
+    return text.split("CLAIMS")[0] + f"```{{raw}} html\n{page.fragment(claims.archived())}```\n"
 
 
 def start_page() -> str:
-    """Return the start page: the README, and the notebooks' numbers and titles for the sidebar."""
+    """Return the start page, with the notebooks' numbers and titles for the sidebar."""
     entries = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
         short = title.removeprefix("# ").split(":")[0]
         entries.append(f"{path.stem[:2]} {short} <notebooks/{path.stem}>")
     page = (DOCS / "index.md").read_text(encoding="utf-8")
-    return page.replace("NOTEBOOKS", "\n".join(entries))
+    return links(page).replace("NOTEBOOKS", "\n".join(entries))
 
 
 def stage(folder: Path) -> None:
@@ -140,11 +149,8 @@ def stage(folder: Path) -> None:
         DOCS, folder, ignore=shutil.ignore_patterns("__pycache__", "stage.py", "check.py")
     )
     shutil.copytree(ROOT / "figures", folder / "figures", ignore=shutil.ignore_patterns("*.pdf"))
-    for name in PAGES:
-        text = (ROOT / name).read_text(encoding="utf-8")
-        text = text.replace("](docs/", "](")  # these pages lie beside it here, the code does not
-        text = re.sub(r"\[([^]]+)\]\(autocrit_lite/[^)]+\)", r"\1", text)
-        (folder / name).write_text(text, encoding="utf-8")
+    for path in [*(ROOT / name for name in PAGES), *DOCS.glob("*.md")]:
+        (folder / path.name).write_text(links(path.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         (folder / "notebooks" / path.name).write_text(with_alt_texts(path), encoding="utf-8")

@@ -10,7 +10,7 @@ from autocrit_lite import __version__, cli
 from autocrit_lite.papers import claims
 from autocrit_lite.papers import registry as experiments
 from autocrit_lite.papers.claims import Claim
-from autocrit_lite.runner import paths
+from autocrit_lite.runner import notebooks, paths
 from tests.synthetic import Synthetic
 
 
@@ -88,6 +88,8 @@ BAD = [
     ("archive",),
     ("archive", "nothing"),
     ("list", "synthetic"),
+    ("notebooks",),
+    ("notebooks", "a", "b"),
 ]
 
 
@@ -127,7 +129,7 @@ def test_settings_of_which_no_task_can_be_made_are_bad_arguments(autocrit, monke
 def test_help_shows_examples(autocrit):
     status, output, _ = autocrit("--help")
     assert status == 0
-    for verb in ("list", "run", "reproduce", "claims", "verify", "archive"):
+    for verb in ("list", "run", "notebooks", "reproduce", "claims", "verify", "archive"):
         assert f"  autocrit-lite {verb}" in output
         assert autocrit(verb, "--help")[0] == 0
     assert "Exit status: 0 done, 1 something failed" in output
@@ -229,6 +231,56 @@ def test_without_a_checkout_the_error_says_what_to_do(autocrit, monkeypatch):
     assert status == 0
     assert any(line.startswith("synthetic") for line in output.splitlines())
     assert errors == ["autocrit-lite: clone it"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_notebooks_are_unpacked_once(autocrit, checkout, tmp_path, monkeypatch, installed):
+    source = tmp_path / "shipped" if installed else checkout
+    monkeypatch.setattr(paths, "SHIPPED", tmp_path / "shipped")
+    (source / "notebooks").mkdir(parents=True, exist_ok=True)
+    (source / "data" / "archive" / "synthetic").mkdir(parents=True)
+    files = {"notebooks/01_b.ipynb", "notebooks/00_a.ipynb", "data/mnist.npz", "data/README.md"}
+    for name in (*files, "data/archive/synthetic/01.npz"):
+        (source / name).write_text(name)
+    folder = tmp_path / "new" / "folder"
+    status, output, errors = autocrit("notebooks", str(folder))
+    assert (status, errors) == (0, [])
+    assert output.startswith(f"2 notebooks are in {folder / 'notebooks'}. ")
+    assert 'pip install "autocrit-lite[notebooks]"' in output
+    assert "data/archive/" in output
+    found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.*")}
+    assert found == {name: name for name in files} | {"pyproject.toml": notebooks.MARK}
+    monkeypatch.undo()  # the checkout is looked for as always
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site" / "autocrit_lite" / "r" / "p.py"))
+    monkeypatch.chdir(folder / "notebooks")
+    assert paths.checkout() == folder
+    assert paths.archive() == folder / "data" / "archive"
+    monkeypatch.setattr(paths, "SHIPPED", source)
+    (folder / "pyproject.toml").unlink()
+    (folder / "notebooks" / "00_a.ipynb").unlink()
+    (folder / "notebooks" / "01_b.ipynb").write_text("mine")
+    status, output, [error] = autocrit("notebooks", str(folder))
+    assert (status, output) == (2, "")
+    assert f"{folder / 'notebooks' / '01_b.ipynb'} is there already" in error
+    assert not (folder / "notebooks" / "00_a.ipynb").exists()
+    assert (folder / "notebooks" / "01_b.ipynb").read_text() == "mine"
+    (tmp_path / "file").touch()
+    status, output, [error] = autocrit("notebooks", str(tmp_path / "file"))
+    assert (status, output) == (2, "")
+    assert "file" in error
+
+
+def test_without_notebooks_none_can_be_unpacked(autocrit, tmp_path, monkeypatch):
+    def missing():
+        raise FileNotFoundError("clone it")
+
+    monkeypatch.setattr(paths, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(paths, "checkout", missing)
+    assert autocrit("notebooks", str(tmp_path / "new")) == (
+        1,
+        "",
+        ["autocrit-lite: error: clone it"],
+    )
 
 
 COMMAND = Path(sys.executable).parent / "autocrit-lite"

@@ -180,7 +180,7 @@ def test_a_figure_without_a_name_or_an_alt_text_is_refused(tmp_path):
 
 def test_generated_pages_name_every_command_and_every_setting():
     page = stage.command_page()
-    for verb in ("list", "run", "reproduce", "claims", "verify", "archive", "data"):
+    for verb in ("list", "run", "notebooks", "reproduce", "claims", "verify", "archive", "data"):
         assert f"## autocrit-lite {verb}\n" in page
     page = stage.experiments_page()
     for name, kind in experiments.REGISTRY.items():
@@ -244,22 +244,46 @@ def test_the_tools_are_pinned_and_move_no_locked_package(extra):
     } == {}
 
 
-OWN_MODEL = re.findall(
-    r"```python\n(.*?)```", (DOCS / "your_own_model.md").read_text(encoding="utf-8"), re.S
-)
+EXAMPLES = {
+    f"{path.stem} {number}": code
+    for path in sorted(DOCS.glob("*.md"))
+    for number, code in enumerate(
+        re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.S)
+    )
+}
 
 
-@pytest.mark.parametrize("number", range(len(OWN_MODEL)))
-def test_the_code_of_the_page_on_ones_own_model_runs(number, capsys):
-    code = OWN_MODEL[number]
+def test_the_pages_show_code():
+    assert {"your_own_model", "solver", "certificates"} == {name.split()[0] for name in EXAMPLES}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_code_of_the_pages_runs(name, capsys):
+    code = EXAMPLES[name]
     for library in ("torch", "jax"):
         if f"import {library}\n" in code:
             pytest.importorskip(library, reason=f"needs the extra {library}")
-    exec(compile(code, "your_own_model.md", "exec"), {})
+    exec(compile(code, f"{name}.md", "exec"), {})
     assert capsys.readouterr().out
 
 
-def test_the_page_on_ones_own_model_shows_every_way_to_one():
-    for name in ("TorchObjective", "JaxObjective", "from_functions", "check_objective"):
-        assert any(f"al.{name}(" in code for code in OWN_MODEL)
-    assert any("al.NetworkObjective.from_torch(" in code for code in OWN_MODEL)
+def test_the_example_of_ones_own_function_says_what_it_found(capsys):
+    (code,) = [code for code in EXAMPLES.values() if "AutogradObjective(f)" in code]
+    exec(compile(code, "your_own_model.md", "exec"), {})
+    place, index = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert "approximately critical" in place
+    assert 0.0 <= float(index) <= 1.0
+
+
+def test_the_example_of_a_proof_proves_something(capsys):
+    exec(compile(EXAMPLES["certificates 0"], "certificates.md", "exec"), {})
+    there, nothing = capsys.readouterr().out.strip().split("\n")
+    assert there.startswith("Proven: within")
+    assert "index 0" in there
+    assert nothing.startswith("Proven: no critical point")
+
+
+def test_the_example_of_the_solver_prints_what_its_comment_says(capsys):
+    exec(compile(EXAMPLES["solver 0"], "solver.md", "exec"), {})
+    x = [float(n) for n in re.findall(r"-?\d+\.\d*(?:e-?\d+)?", capsys.readouterr().out)[:3]]
+    assert x == pytest.approx([1.0, -3.0, 0.0], abs=1e-12)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..checks import missing
 from .library import LibraryObjective, Product
 
 
@@ -23,10 +24,7 @@ def jax_library() -> Any:
     try:
         import jax
     except ImportError as error:
-        raise ImportError(
-            f"JaxObjective needs JAX, which cannot be imported ({error}): "
-            'pip install "autocrit-lite[jax]"'
-        ) from None
+        raise missing("JaxObjective", "JAX", "jax", error) from None
     return jax
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import missing
 from .mlp import MLP
 
 ACTIVATIONS = {
@@ -27,10 +28,7 @@ def torch_library(wanted_by: str) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError(
-            f"{wanted_by} needs PyTorch, which cannot be imported ({error}): "
-            'pip install "autocrit-lite[torch]"'
-        ) from None
+        raise missing(wanted_by, "PyTorch", "torch", error) from None
     return torch
 
 

@@ -121,31 +121,35 @@ def archived() -> list[Claim]:
 
 
 def update(path: Path) -> None:
-    """Write what the shipped archive says into a Markdown file: counts of verdicts, and its times.
+    """Write what the shipped archive says into a Markdown file, between its marks.
 
-    Each goes between lines like ``<!-- claims… -->`` and ``<!-- end of claims -->``; the
-    other's name is "times".
+    Between the lines ``<!-- claims… -->`` and ``<!-- end of claims -->`` go the counts of verdicts,
+    between those of "times" how long the archived results took. A file has one pair or both.
 
     Raises
     ------
     ValueError
-        If the file does not have these lines.
+        If the file has neither pair, or one that is not whole or there twice.
     """
     text = path.read_text(encoding="utf-8")
-    places = {
-        name: re.compile(rf"(<!-- {name}[^\n]* -->\n).*?(<!-- end of {name} -->)", flags=re.S)
-        for name in ("claims", "times")
-    }
-    for name, place in places.items():
-        if len(place.findall(text)) != 1:
-            raise ValueError(f"{path} must hold one <!-- {name} --> and one <!-- end of {name} -->")
     folder = paths.checkout() / "data" / "archive"
-    tables = {
-        "claims": scorecard(archived()),
-        "times": times_table(folder),
-    }
-    for name, place in places.items():
-        between = tables[name].replace("\\", r"\\")
+    tables = {"claims": lambda: scorecard(archived()), "times": lambda: times_table(folder)}
+    found = {}
+    for name in tables:
+        marks = [len(re.findall(rf"<!-- {end}{name}\b", text)) for end in ("", "end of ")]
+        if marks == [0, 0]:
+            continue
+        found[name] = re.compile(rf"(<!-- {name}\b[^\n]* -->\n).*?(<!-- end of {name} -->)", re.S)
+        if marks != [1, 1] or not found[name].search(text):
+            raise ValueError(
+                f"{path} must hold one <!-- {name} --> and then one <!-- end of {name} -->"
+            )
+    if not found:
+        raise ValueError(
+            f"{path} has no marks: <!-- claims --> and <!-- end of claims -->, or times"
+        )
+    for name, place in found.items():
+        between = tables[name]().replace("\\", r"\\")
         text = place.sub(rf"\1{between}\n\2", text)
     path.write_text(text, encoding="utf-8")
 

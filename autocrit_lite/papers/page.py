@@ -8,18 +8,19 @@ from html import escape
 from importlib.resources import files
 from io import StringIO
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from .. import plotting
 from ..runner.experiment import Experiment
 from ..runner.results import Results
 from ..statistics import LEVEL, POWER, Comparison
 from .claims import NOT_YET, Claim, as_text, counts, measured_by, stability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERDICTS = {
     "reproduced": ("#009E73", "o"),
@@ -54,6 +55,8 @@ def scaled(compared: Comparison) -> tuple[float, float, float, float, float]:
 
 def _figure(ledger: Sequence[Claim]) -> Figure:
     """Return a figure with a row for each number that a rule compares."""
+    import matplotlib.pyplot as plt
+
     rows = [(claim, *pair) for claim in ledger for pair in claim.comparisons.items()]
     with plotting.style():
         figure, ax = plt.subplots(figsize=(8.0, 1.3 + 0.19 * len(rows)))
@@ -70,6 +73,8 @@ def _figure(ledger: Sequence[Claim]) -> Figure:
 
 def picture(ledger: Sequence[Claim]) -> str:
     """Return the picture as SVG: a row for each number that a rule compares; "" without any."""
+    import matplotlib.pyplot as plt
+
     if not any(claim.comparisons for claim in ledger):
         return ""
     text = StringIO()

@@ -323,10 +323,15 @@ class Experiment:
         found = [store.read(task) for task in tasks]
         records = [record for record in found if record is not None]
         if len(records) < len(tasks):
+            here = store.archive is not None and store.archive.is_dir()
+            shipped = archive and self.profile == "paper" and not here
             raise MissingResultsError(
                 f"{len(tasks) - len(records)} of the {len(tasks)} tasks of {self.name} have no "
                 f"result with these settings: compute them with recompute=True, or with "
                 f"`autocrit-lite run {self.name} --profile {self.profile}` and the same settings"
+                + shipped
+                * "; there is no data/archive/ here, which the repository has: work in a "
+                'clone of it, or set profile = "quick", which computes a small version'
             )
         return self.gather(records)
 

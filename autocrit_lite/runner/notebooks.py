@@ -13,9 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..checks import one_of
+from ..checks import missing, one_of
 from . import paths
 from .experiment import PROFILES, Experiment
 
@@ -66,6 +64,49 @@ def choose(names: Sequence[str]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name in names or not names}
 
 
+UNPACKED = ("notebooks/*.ipynb", "data/*.npz", "data/README.md")
+"""What of a checkout, or of a package built from it, ``unpack`` writes: all but the archive."""
+
+MARK = "# By this file autocrit_lite knows the folder of its notebooks, data and results.\n"
+"""What ``unpack`` writes to ``pyproject.toml``, which ``paths.checkout`` looks for."""
+
+
+def unpack(folder: Path) -> list[Path]:
+    """Copy the notebooks, and the data that they read at profile quick, into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing. There are ``notebooks/`` and ``data/`` in it afterwards.
+
+    Returns
+    -------
+    list of Path
+        Of the notebooks, in the order of their numbers.
+
+    Raises
+    ------
+    FileExistsError
+        If one of the files is there already; nothing was written then.
+    FileNotFoundError
+        If the package was built without notebooks, and there is no checkout here.
+    OSError
+        If the folder cannot be written to.
+    """
+    source = paths.SHIPPED if paths.SHIPPED.is_dir() else paths.checkout()
+    files = [path for pattern in UNPACKED for path in sorted(source.glob(pattern))]
+    copies = [folder / path.relative_to(source) for path in files]
+    mark = folder / "pyproject.toml"
+    for copy in (mark, *copies):
+        if copy.exists():
+            raise FileExistsError(f"{copy} is there already: name another folder")
+    for path, copy in zip(files, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    mark.write_text(MARK, encoding="utf-8")
+    return [copy for copy in copies if copy.suffix == ".ipynb"]
+
+
 def check_parameters(
     notebook: Path, parameters: Mapping[str, Any], kind: type[Experiment] | None = None
 ) -> None:
@@ -85,8 +126,13 @@ def check_parameters(
     TypeError, ValueError
         If the notebook has no parameter of a name, if a value is not of the type of the
         notebook's own, or if the experiment refuses it.
+    ImportError
+        If papermill is not installed.
     """
-    import papermill
+    try:
+        import papermill
+    except ImportError as error:
+        raise missing("Executing notebooks", "papermill", "notebooks", error) from None
 
     known = papermill.inspect_notebook(str(notebook))
     for key, value in parameters.items():
@@ -172,6 +218,8 @@ def _papermill(
     notebook: Path, output: Path, parameters: Mapping[str, Any], environment: Mapping[str, str]
 ) -> str | None:
     """Run papermill in a process of its own; return None, or what is known of why it failed."""
+    import yaml  # here, since the library alone does not bring it
+
     # papermill puts parameters in the place of {…} in paths, and takes a leading dash for an option
     files = [
         str(path.absolute()).replace("{", "{{").replace("}", "}}") for path in (notebook, output)

@@ -23,7 +23,7 @@ import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
-from ..checks import integer
+from ..checks import integer, missing
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def _on_cluster(function: Callable[[Any], Any], tasks: Sequence[Any], address: s
     try:
         import distributed
     except ImportError as error:
-        raise ImportError("Dask is not installed: pip install autocrit-lite[dask]") from error
+        raise missing("A cluster", "Dask", "dask", error) from None
 
     def outcomes(waiting: Iterable[int]) -> Outcomes:
         futures = {client.submit(_guarded, function, i, tasks[i], pure=False): i for i in waiting}

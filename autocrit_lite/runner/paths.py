@@ -10,10 +10,15 @@ FIGURES_VARIABLE = "AUTOCRIT_LITE_FIGURES"
 DATA_VARIABLE = "AUTOCRIT_LITE_DATA"
 
 
-def checkout() -> Path:
-    """Return the folder that holds ``pyproject.toml`` and ``notebooks/``.
+SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
+"""Notebooks and data in an installed package; not there in a checkout, which has its own."""
 
-    It is looked for around the installed package, then from the working folder upwards.
+
+def checkout() -> Path:
+    """Return the folder of the notebooks: a clone, or where `autocrit-lite notebooks` put them.
+
+    It holds ``pyproject.toml`` and ``notebooks/``. It is looked for around the installed package,
+    then from the working folder upwards.
 
     Raises
     ------
@@ -28,8 +33,9 @@ def checkout() -> Path:
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
     raise FileNotFoundError(
-        "the notebooks, shipped data and archived results are in the repository, not in the "
-        "installed package: clone it and work inside the clone, or install it with `pip install -e`"
+        "there are no notebooks, shipped data and archived results here: they are in the "
+        "repository: clone it and work inside the clone, or unpack the notebooks with "
+        "`autocrit-lite notebooks DIR` and work inside DIR"
     )
 
 

@@ -204,7 +204,7 @@ def update(path, report):
     )
 
 
-BEGIN = "<!-- gpu: written by `python tests/benchmarks/write_gpu_table.py --update README.md` -->"
+BEGIN = "<!-- gpu: written by `python tests/benchmarks/write_gpu_table.py --update docs/gpu.md` -->"
 END = "<!-- end of gpu -->"
 
 TITLES = {

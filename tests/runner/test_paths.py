@@ -63,3 +63,4 @@ def test_an_installed_package_looks_around_the_working_folder(tmp_path, inside):
     else:
         assert done.returncode == 1
         assert "clone it and work inside the clone" in done.stderr
+        assert "unpack the notebooks with `autocrit-lite notebooks DIR`" in done.stderr
