@@ -201,5 +201,12 @@ def plane(results: Results) -> Figure:
         right.set(xlabel="index", ylabel=r"$L(\theta)$")
         for ax in (left, right):
             ax.axvline(generic, color=TRUE, ls=":", lw=0.8, zorder=0)
-        right.text(generic - 0.005, 0.93, "generic\nstar points", ha="right", fontsize=8)
+        right.text(
+            generic - 0.005,
+            0.5,
+            "generic\nstar points",
+            ha="right",
+            fontsize=8,
+            transform=right.get_xaxis_transform(),
+        )
     return figure

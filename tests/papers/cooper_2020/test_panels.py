@@ -86,7 +86,7 @@ def test_plane_has_a_labelled_row_for_each_kind():
     results = results_of(
         "plane",
         points=kinds,
-        loss=np.linspace(1.0, 0.9, len(kinds)),
+        loss=np.linspace(1.0, 0.99, len(kinds)),
         squared_gradient_norm=np.zeros(len(kinds)),
         index=index,
     )
@@ -96,6 +96,11 @@ def test_plane_has_a_labelled_row_for_each_kind():
     drawn = np.concatenate([dots.get_offsets() for dots in left.collections])
     np.testing.assert_allclose(drawn[:, 0], index[:, 1])
     np.testing.assert_allclose(right.collections[0].get_offsets()[:, 0], index[:, 1])
+    (label,) = right.texts  # inside the axes, whatever the losses are
+    place = right.transAxes.inverted().transform(
+        label.get_transform().transform(label.get_position())
+    )
+    assert np.all((place > 0.0) & (place < 1.0))
     table = locus_tables.by_kind(results)
     assert list(table.index) == kinds
     np.testing.assert_array_equal(table["highest index"], index[:, 1].round(3))
