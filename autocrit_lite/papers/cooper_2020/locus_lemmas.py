@@ -22,7 +22,7 @@ from ...runner.results import Measured
 from ...statistics import never
 from .locus_points import CONVERGED, CRITICAL, Row, columns, data
 from .locus_settings import LocusSettings
-from .locus_tables import corrected, measured
+from .locus_tables import corrected, measured, without_exception
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": KNOWN["tanh"],
@@ -235,24 +235,18 @@ def _nested(
 
 def _slices(rows: pd.DataFrame, analytic: Array) -> dict[str, Measured]:
     """Proposition 5.7: L is quadratic in the last layer."""
-    bent = int(np.sum(rows.bend > CRITICAL))
-    return measured(
-        "c20-slice",
-        f"{len(rows) - bent} of {len(rows)} lines",
-        never(bent, len(rows)),
-        bend=rows.bend.max(),
-        before=rows.bend_before[analytic].median(),
-    )
+    before = rows.bend_before[analytic].median()
+    bent = rows.bend > CRITICAL
+    return without_exception("c20-slice", bent, "lines", bend=rows.bend.max(), before=before)
 
 
 def _full_rank(full: pd.DataFrame) -> dict[str, Measured]:
     """Lemma 5.8: no loss is left in the last layer where Φ has rank N."""
-    lossy = int(np.sum(full.slice_loss > NOTHING))
     biased = full[full.bias_rank > FULL]
-    return measured(
+    return without_exception(
         "c20-full-rank",
-        f"{len(full) - lossy} of {len(full)} slices",
-        never(lossy, len(full)),
+        full.slice_loss > NOTHING,
+        "slices",
         loss=full.slice_loss.max(),
         biased=np.sum(biased.bias_loss < NOTHING),
         of=len(biased),
@@ -278,24 +272,18 @@ def _narrow_example() -> dict[str, Any]:
 def _lines(id: str, rows: pd.DataFrame) -> dict[str, Measured]:
     """Corollary 5.9 and Theorem 5.11: along the line to the slice's minimum L is (1 − t)² L."""
     wrong = (rows.line_rises > 0) | (rows.slice_loss > NOTHING)
-    return measured(
-        id,
-        f"{np.sum(~wrong)} of {len(rows)} lines",
-        never(int(wrong.sum()), len(rows)),
-        error=rows.line_error.max(),
-        steps=len(STEPS) - 1,
-    )
+    error, steps = rows.line_error.max(), len(STEPS) - 1
+    return without_exception(id, wrong, "lines", error=error, steps=steps)
 
 
 def _measure_zero(rows: pd.DataFrame, names: Array) -> dict[str, Measured]:
     """Theorem 5.10: at random parameters Φ has rank N."""
     assumed, linear = rows[names != "linear"], rows[names == "linear"]
-    lacking = int(np.sum(assumed["rank"] < LACKING))
     smallest = assumed.groupby(names[names != "linear"])["rank"].min()
-    return measured(
+    return without_exception(
         "c20-measure-zero",
-        f"{len(assumed) - lacking} of {len(assumed)} parameters",
-        never(lacking, len(assumed)),
+        assumed["rank"] < LACKING,
+        "parameters",
         listed=", ".join(f"{name} {value:.0e}" for name, value in smallest.items()),
         linear=np.sum(linear["rank"] < LACKING),
         of=len(linear),

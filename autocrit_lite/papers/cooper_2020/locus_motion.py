@@ -19,11 +19,7 @@ from ...networks.mlp import MLP
 from ...networks.objective import NetworkObjective
 from ...objectives import Objective
 from ...runner.experiment import Arrays
-from ...training.optimizers import (
-    Momentum,
-    Rule,
-    train,
-)
+from ...training.optimizers import Momentum, Rule, train
 from .locus_points import Row, columns
 from .locus_settings import DATA, RULES, LocusSettings
 

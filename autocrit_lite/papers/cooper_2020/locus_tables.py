@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,7 @@ from ...runner.experiment import Arrays
 from ...runner.results import Measured, Results
 from ...statistics import never
 from ..statements import Statements
+from .locus_motion import CUTOFFS
 from .locus_points import CONVERGED, CRITICAL, UNCLEAR
 
 measured = Statements("cooper_2020").measured
@@ -82,6 +85,12 @@ def claims(results: Results) -> dict[str, Measured]:
 def corrected(holds: bool | np.bool_, printed: bool | np.bool_) -> str | None:
     """Return "corrected" if what we say holds and what is printed does not; else None."""
     return "corrected" if holds and not printed else None
+
+
+def without_exception(id: str, wrong: pd.Series, what: str, **numbers: Any) -> dict[str, Measured]:
+    """Return the claim that none of many points, or lines, or others, is an exception."""
+    value = f"{np.sum(~wrong)} of {len(wrong)} {what}"
+    return measured(id, value, never(int(wrong.sum()), len(wrong)), **numbers)
 
 
 def star(points: pd.DataFrame) -> dict[str, Measured]:
@@ -223,18 +232,22 @@ def guaranteed(points: pd.DataFrame) -> Array:
     return np.array([guaranteed_zeros(network(layers), int(N)) for layers, N in pairs])
 
 
+def curves(dimensions: pd.DataFrame, minima: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what is measured of 2-m-m-m-2 by width: of the minima, the loci, the linear space."""
+    deep = _four_layers(minima[minima.loss < CONVERGED])
+    deep = deep.assign(width=[network(layers).layers[1] for layers in deep.layers])
+    return {
+        "M": deep.assign(measured=deep.dimension),
+        "S": _four_layers(largest(dimensions, 1)),
+        "C": _four_layers(largest(dimensions, 2)),
+        "linear space": deep.assign(measured=deep.flat_dimension),
+    }
+
+
 def growth(dimensions: pd.DataFrame, minima: pd.DataFrame) -> dict[str, Measured]:
     """Propositions 6.1 and 6.2: how the dimensions grow with the width, by fitted parabolas."""
-    deep = _four_layers(minima[minima.loss < CONVERGED])
-    width = np.array([network(layers).layers[1] for layers in deep.layers])
-    star, core = (_four_layers(largest(dimensions, count)) for count in (1, 2))
-    curves = {
-        "M": (width, deep.dimension),
-        "S": (star.width, star.measured),
-        "C": (core.width, core.measured),
-        "linear space": (width, deep.flat_dimension),
-    }
-    fits = {name: np.polyfit(np.asarray(x), np.asarray(y), 2) for name, (x, y) in curves.items()}
+    found = curves(dimensions, minima)
+    fits = {name: np.polyfit(own.width, own.measured, 2) for name, own in found.items()}
     order = ["quadratic" if abs(fit[0]) > 1e-6 else "linear" for fit in fits.values()]
     M, S, C, space = order
     printed = fits["S"][0] - 1.0, fits["C"][0]  # their coefficients in Prop. 6.1 are 1 and 0
@@ -273,4 +286,72 @@ def cubic(results: Results) -> dict[str, Measured]:
         others=np.sum(~inside),
         stayed=stayed.sum(),
         **near,
+    )
+
+
+# --- what a notebook shows ---
+
+
+def found_points(results: Results) -> pd.DataFrame:
+    """Return the table "found" with the kind of each point by its loss, and its hidden layers."""
+    found = table(results, "found")
+    near = np.isclose(found.loss, found.mean_output_loss, rtol=1e-8)
+    kinds = np.select([found.loss < CONVERGED, near], ["minimum", "mean output"], "other")
+    return found.assign(kind=kinds, hidden=found.layers.str.count("-") - 1)
+
+
+def corollaries(results: Results) -> pd.DataFrame:
+    """Return at how many found critical points there are too few zeros, by layers and kind.
+
+    In brackets where they might be, as eigenvalues or singular values are in doubt.
+    """
+    found = found_points(results)
+    names = {"5.16": "short_printed", "5.16 with r̃": "short_corrected", "5.18": "short_uniform"}
+    rows = {}
+    for key, own in found[found.converged].groupby(["hidden", "kind"]):
+        rows[key] = {"points": str(len(own))}
+        for name, column in names.items():
+            short, doubt = np.sum(own[column] == 1), np.sum(own[column] == -1)
+            rows[key][f"too few by {name}"] = f"{short}" + f" ({doubt})" * bool(doubt)
+        rows[key] |= {f"{x}, median": f"{own[x].median():.0f}" for x in ("zeros", "negative")}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["hidden layers", "loss"])
+
+
+def leaving(results: Results) -> pd.DataFrame:
+    """Return the median steps until plain runs leave a locus, by indices, depth and distance.
+
+    ``inf`` where more than half have not left. "slope" is that of log steps against log distance,
+    over the distances below 0.5.
+    """
+    runs, steps = table(results, "escape"), results["escape_steps"]
+    runs["steps"] = np.median(np.where(np.isfinite(steps), steps, np.inf), axis=1)
+    plain = runs[runs.rule == "plain"]
+    medians = plain.pivot(index=["count", "depth"], columns="distance", values="steps")
+    slopes = {}
+    for key, own in plain.groupby(["count", "depth"]):
+        near = own[np.isfinite(own.steps) & (own.distance < 0.5)]
+        line = (
+            np.polyfit(np.log(near.distance), np.log(near.steps), 1) if len(near) > 1 else [np.nan]
+        )
+        slopes[key] = round(line[0], 2)
+    return medians.assign(slope=pd.Series(slopes))
+
+
+def on_plane(results: Results) -> pd.DataFrame:
+    """Return the table "plane" with the index at the cut-off of Frye et al. 2021, A.2."""
+    return table(results, "plane").assign(index=results["plane_index"][:, CUTOFFS.index(1e-5)])
+
+
+def by_kind(results: Results) -> pd.DataFrame:
+    """Return by kind of point how far loss and gradient are from those of the mean output."""
+    points = on_plane(results)
+    own = points.assign(off=np.abs(points.loss - 1.0)).groupby("points", sort=False)
+    return pd.DataFrame(
+        {
+            "points": own.size(),
+            "|loss − 1|, at most": own.off.max().map("{:.0e}".format),
+            "‖∇L‖², at most": own.squared_gradient_norm.max().map("{:.0e}".format),
+            "lowest index": own["index"].min().round(3),
+            "highest index": own["index"].max().round(3),
+        }
     )
