@@ -40,7 +40,7 @@ def matmul(x: Array, y: Array, out: Array | None = None, add: bool = False) -> A
 
 
 def _cupy_matmul(x: Array, y: Array, out: Array | None = None, add: bool = False) -> Array:
-    if max(x.ndim, y.ndim) > 3 or x.shape[-1] == 0:
+    if max(x.ndim, y.ndim) > 3 or x.shape[-1] == 0 or x.dtype != np.float64:
         return matmul(x, y, out, add)
     return strided(x, y, out, add, _dgemm())
 

@@ -62,7 +62,8 @@ class DenseCurvature:
                 pairs = self.input_pairs[layer]
                 self.accumulate(self.first, (layer, layer), left, a, a, pairs)
             else:
-                self.first[layer, layer] = self.first.get((layer, layer), 0.0) + state.output
+                total = self.first.get((layer, layer), 0.0)
+                self.first[layer, layer] = total + self.problem.double(state.output)
 
     def output_derivatives(self, state: State) -> Blocks:
         """Return T_lk, (..., out_l, out_k, c), but not of a last layer that goes by moments."""

@@ -32,7 +32,7 @@ def layer_inputs(problem: Problem, M: Array, a: Array, ones: Array | None) -> Ar
     if ones is None:
         return problem.matmul(M, a)
     xp, shape = problem.xp, (*M.shape[:-2], M.shape[-2] + 1, a.shape[-1])
-    both = xp.empty(shape, dtype=xp.float64, device=problem.device)
+    both = xp.empty(shape, dtype=a.dtype, device=problem.device)
     both[..., -1:, :] = ones
     problem.matmul(M, a, both[..., :-1, :])
     return both
@@ -117,11 +117,11 @@ def tangent_passes(problem: Problem, W: list[Array], V: list[Array], state: Stat
     return product
 
 
-def add_to(sums: list[Array], terms: list[Array]) -> list[Array]:
-    """Add the terms to the sums in place; the first terms become the sums."""
+def add_to(problem: Problem, sums: list[Array], terms: list[Array]) -> list[Array]:
+    """Add the terms to the sums in place; the first terms, as float64, become the sums."""
     for here, term in zip(sums, terms, strict=bool(sums)):
         here += term
-    return sums or terms
+    return sums or [problem.double(term) for term in terms]
 
 
 @quiet
@@ -136,8 +136,8 @@ def evaluate(problem: Problem, theta: Array, second: bool) -> tuple[Array, Array
         sums: list[Array] = []
         for samples in problem.chunks:
             f, g, state = forward_backward(problem, W, samples, second)
-            value = value + f
-            sums = add_to(sums, g)
+            value = value + problem.double(f)
+            sums = add_to(problem, sums, g)
             if state is not None:
                 states.append(state)
         penalty, ridge = problem.penalty(here)
@@ -209,7 +209,7 @@ class NetworkLinearization:
         V = self._problem.matrices(v)
         sums: list[Array] = []
         for state in states:
-            sums = add_to(sums, tangent_passes(self._problem, W, V, state))
+            sums = add_to(self._problem, sums, tangent_passes(self._problem, W, V, state))
         return self._problem.scale * self._problem.flatten(sums)
 
     @quiet

@@ -69,6 +69,7 @@ class Problem:
     loss_name : str
         One of ``LOSSES``.
     chunks : list of Samples
+        Of float64, or of float32: the passes compute in it.
     scale : float
         Multiplies the loss summed over samples and ``constant``.
     constant : array ()
@@ -91,6 +92,8 @@ class Problem:
         inputs, layers = self.chunks[0].inputs, self.net.layers
         self.xp: ModuleType = array_namespace(inputs)
         self.device = device(inputs)
+        # float32 samples: so are the passes; what they leave is summed as float64
+        self.single = inputs.dtype == self.xp.float32
         self.loss = LOSSES[self.loss_name](self.xp)
         self.activate = ACTIVATIONS[self.net.activation].derivatives
         self.matmul = matmul_of(self.xp)
@@ -123,12 +126,18 @@ class Problem:
     def matrices(self, theta: Array) -> list[Array]:
         """Return [W b], shape (..., out, in + bias), of each layer of theta (..., n)."""
         found, batch = [], theta.shape[:-1]
+        if self.single:
+            theta = self.xp.astype(theta, self.xp.float32)
         for (weights, biases), shape in zip(self.net.slices, self.net.shapes, strict=True):
             W = self.reshape(theta[..., weights], (*batch, *shape))
             if self.net.bias:
                 W = self.xp.concat([W, theta[..., biases, None]], axis=-1)
             found.append(W)
         return found
+
+    def double(self, array: Array) -> Array:
+        """Return what a pass leaves as float64."""
+        return self.xp.astype(array, self.xp.float64) if self.single else array
 
     def flatten(self, matrices: Sequence[Array]) -> Array:
         """Return θ, shape (..., n), from [W b] of each layer."""

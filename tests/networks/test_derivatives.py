@@ -3,6 +3,7 @@
 Run as a program, this prints the largest relative errors over the grid.
 """
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from autocrit_lite import MLP, AutogradObjective, NetworkObjective
+from autocrit_lite import MLP, AutogradObjective, NetworkObjective, newton_mr
 from autocrit_lite.networks import dense as dense_hessian
 from autocrit_lite.networks import objective as network_objective
 from autocrit_lite.networks.activations import ACTIVATIONS
@@ -297,3 +298,76 @@ if __name__ == "__main__":
     print(f"largest relative errors against autograd over {len(GRID)} cases of two points each")
     for name in found[0]:
         print(f"{name:10s} {max(case[name] for case in found):.1e}")
+
+
+def in_single(parameters, **options):
+    """Return a case's objective in single precision, on the same data."""
+    objective, _, theta, v = case(*parameters)
+    loss, l2 = (objective._options[name] for name in ("loss", "l2"))
+    return NetworkObjective(objective.net, *objective._data, loss, l2, dtype="float32"), theta, v
+
+
+@pytest.mark.parametrize("parameters", GRID[::3], ids=str)
+def test_single_precision_differs_by_its_rounding_alone(parameters):
+    objective, _, theta, v = case(*parameters)
+    single, *_ = in_single(parameters)
+    # what each sample alone leaves: no rounding is larger than a few hundred units of its length
+    each = [objective.subset(np.array([i])).linearize(theta) for i in range(objective.n_samples)]
+    point, found = objective.linearize(theta), single.linearize(theta)
+    for name, of in {
+        "value": lambda p: p.value[:, None],
+        "gradient": lambda p: p.gradient,
+        "product": lambda p: p.hvp(v[:, 0]),
+        "block": lambda p: p.hvp(v)[:, 0],
+        "Hessian": lambda p: p.hessian().reshape(2, -1),
+    }.items():
+        exact, rounded = of(point), of(found)
+        assert rounded.dtype == np.float64
+        length = np.mean([np.linalg.norm(of(p), axis=-1) for p in each], axis=0)
+        difference = np.linalg.norm(rounded - exact, axis=-1)
+        assert np.all(difference <= 1e-4 * length), name
+    gradient = found.gradient
+    assert not np.array_equal(gradient, point.gradient) or not np.any(gradient)
+
+
+def test_single_precision_halves_what_a_point_keeps_and_is_kept_by_subset_and_pickle():
+    single, theta, _ = in_single(GRID[0])
+    double, *_ = case(*GRID[0])
+    assert 2 * single.point_bytes == double.point_bytes
+    copy = pickle.loads(pickle.dumps(single))
+    part = single.subset(np.arange(5))
+    for objective in (single, copy, part):
+        (group,) = objective.linearize(theta)._groups
+        arrays = [*group.W, *group.states[0].a, *group.states[0].delta, *group.states[0].second]
+        assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+    assert np.array_equal(copy.linearize(theta).gradient, single.linearize(theta).gradient)
+
+
+def test_sums_over_many_chunks_do_not_lose_digits(monkeypatch):
+    # 2^24 equal terms would stop growing in float32 itself
+    monkeypatch.setattr(network_objective, "chunk_size", lambda net, budget: 1)
+    net, n_samples = MLP((1, 1), "linear", bias=False), 3000
+    X, theta = np.ones((n_samples, 1)), np.array([1.0 + 2.0**-12])
+    single = NetworkObjective(net, X, 0.0 * X, compress=False, dtype="float32")
+    # each term is rounded, their sum is not: the mean is the term
+    (term,) = single.subset(np.array([0])).value_and_gradient(theta)[1]
+    (mean,) = single.value_and_gradient(theta)[1]
+    assert abs(mean / term - 1.0) < 1e-12
+
+
+def test_newton_mr_in_single_precision_gets_as_far_as_its_gradient_is_known():
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
+    net = MLP((3, 4))  # logistic regression with a penalty: one minimum
+    single = NetworkObjective(net, X, labels, "cross_entropy", 0.1, dtype="float32")
+    trace = newton_mr(single, np.zeros(net.n_parameters), 50, 1e-6)
+    double = NetworkObjective(net, X, labels, "cross_entropy", 0.1)
+    _, gradient = double.value_and_gradient(trace.theta)
+    assert np.linalg.norm(gradient) < 1e-5
+
+
+def test_another_precision_is_refused_by_name():
+    with pytest.raises(
+        ValueError, match="dtype must be one of 'float64', 'float32', not 'float16'"
+    ):
+        NetworkObjective(MLP((1, 1)), np.ones((2, 1)), np.ones((2, 1)), dtype="float16")
