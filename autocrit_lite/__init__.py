@@ -28,6 +28,7 @@ from .networks.objective import NetworkObjective
 from .objective_checks import check_objective
 from .objectives import AutogradObjective, Linearization, Objective, from_functions
 from .points.report import Report, describe
+from .points.search import CriticalPoints, find_critical_points
 
 __all__ = [
     "FRYE_2019",
@@ -35,6 +36,7 @@ __all__ = [
     "MLP",
     "AutogradObjective",
     "Certificate",
+    "CriticalPoints",
     "Emptiness",
     "EnclosedFunction",
     "FinderStopReason",
@@ -53,6 +55,7 @@ __all__ = [
     "damped_newton",
     "describe",
     "exact_newton",
+    "find_critical_points",
     "from_functions",
     "gradient_norm_minimization",
     "ground_truth",
