@@ -30,6 +30,7 @@ from .networks.objective import NetworkObjective
 from .objective_checks import check_objective
 from .objectives import AutogradObjective, Linearization, Objective, from_functions
 from .points.report import Report, describe
+from .points.search import CriticalPoints, find_critical_points
 
 if TYPE_CHECKING:
     from .explorer import explore
@@ -40,6 +41,7 @@ __all__ = [
     "MLP",
     "AutogradObjective",
     "Certificate",
+    "CriticalPoints",
     "Emptiness",
     "EnclosedFunction",
     "FinderStopReason",
@@ -59,6 +61,7 @@ __all__ = [
     "describe",
     "exact_newton",
     "explore",
+    "find_critical_points",
     "from_functions",
     "gradient_norm_minimization",
     "ground_truth",
