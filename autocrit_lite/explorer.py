@@ -424,7 +424,8 @@ def explore(
     Examples
     --------
     >>> from autocrit_lite.ground_truth.quartic import Quartic
-    >>> shown = explore(Quartic(), (-4.0, 1.0), step=99, live=False)
+    >>> window = (-5.0, 5.0)
+    >>> shown = explore(Quartic(), (-4.0, 1.0), x_range=window, step=99, live=False)
     >>> "CRITICAL" in shown.sentence()
     True
     """
