@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
 from ..arrays import Array
-from ..certify.certificate import Certificate
+from ..certify.certificate import Certificate, enclosure_of
 from ..certify.certificate import certify as prove
 from ..certify.emptiness import nothing_near
-from ..checks import boolean, integer
+from ..checks import boolean, float_array, integer, objective_with
 from ..devices import to_numpy
 from ..finders import Trace, exact_newton, newton_mr
 from ..linalg.inertia import INDEX_TOLERANCE, morse_index
 from ..networks.mlp import MLP
 from ..networks.objective import NetworkObjective
+from ..objectives import Objective
 from .symmetry import MARGIN, canonical, distance_bound, matched, orbit_size
 
 POLISH = 10
@@ -134,7 +135,7 @@ class CriticalPoints:
 
 
 def find_critical_points(
-    objective: Any,
+    objective: Objective,
     starts: Array,
     *,
     finder: Callable[..., Trace] = newton_mr,
@@ -160,10 +161,10 @@ def find_critical_points(
     finder : callable
         Called with objective, starts (b, n) and ``options``; by default ``newton_mr``.
     certify : bool, optional
-        Whether critical points are proven. By default where that is possible: for networks with at
-        most ``LARGEST`` parameters, and for objectives with enclosures. Without, an end is critical
-        if ‖g‖² is below 1e-20, and two of these are one if they are closer than 1e-6 (1 + ‖θ‖),
-        networks' in canonical form.
+        Whether critical points are proven. By default where ``certify`` takes the loss and there
+        are at most 2000 parameters. Without, an end is critical if ‖g‖² is below 1e-20, and two of
+        these are one if they are closer than 1e-6 (1 + ‖θ‖), networks' with their units in the
+        order that fits best.
     batch : int
         How many starts a finder is given at once; 1 by default, so that no result hangs on others.
     workers : int
@@ -191,17 +192,16 @@ def find_critical_points(
     >>> sorted(found.to_frame()["index"].tolist())
     [0.0, 0.0, 0.5]
     """
-    starts = np.asarray(starts, dtype=np.float64)
-    if starts.ndim != 2 or not len(starts) or not np.all(np.isfinite(starts)):
-        raise ValueError(f"starts must be finite, of shape (B, n), B > 0, not {starts.shape}")
+    objective_with("linearize", objective)
+    starts = float_array("starts", starts, "B", "n")
     integer("batch", batch, at_least=1)
     integer("workers", workers, at_least=1)
     net = objective.net if isinstance(objective, NetworkObjective) else None
-    can = callable(getattr(objective, "third", None)) or net is not None
-    if certify is None:
-        certify = can and starts.shape[1] <= LARGEST
-    elif boolean("certify", certify) and not can:
-        raise TypeError("certify must be False: the objective has no enclosures of its derivatives")
+    if certify is None or boolean("certify", certify):
+        why = _not_provable(objective)
+        if certify and why:
+            raise TypeError(f"certify must be False, since nothing is proven of this loss: {why}")
+        certify = not why and (certify is True or starts.shape[1] <= LARGEST)
     look = partial(_ends, objective, finder, options, certify)
     firsts = range(0, len(starts), batch)
     jobs = (delayed(look)(first, starts[first : first + batch]) for first in firsts)
@@ -215,7 +215,7 @@ def find_critical_points(
     return CriticalPoints(distinct(net, critical), others, net)
 
 
-def polished(objective: Any, theta: Array) -> Array:
+def polished(objective: Objective, theta: Array) -> Array:
     """Return theta (n,) after exact Newton steps, none of which raises ‖g‖; as it is if n is large.
 
     Parameters
@@ -225,10 +225,16 @@ def polished(objective: Any, theta: Array) -> Array:
     """
     if len(theta) > LARGEST or not np.all(np.isfinite(theta)):
         return theta
-    return np.asarray(to_numpy(exact_newton(objective, theta, POLISH).theta))
+    return np.asarray(to_numpy(exact_newton(objective, there(objective, theta), POLISH).theta))
 
 
-def look_at_end(objective: Any, theta: Array, certify: bool, start: int = 0) -> Found:
+def there(objective: Objective, theta: Array) -> Array:
+    """Return NumPy's theta as an array of the library and device of the objective."""
+    asarray = getattr(objective, "asarray", None)
+    return theta if asarray is None else asarray(theta)
+
+
+def look_at_end(objective: Objective, theta: Array, certify: bool, start: int = 0) -> Found:
     """Return what an end theta (n,) is: a critical point, proven or not, or none.
 
     Parameters
@@ -240,15 +246,15 @@ def look_at_end(objective: Any, theta: Array, certify: bool, start: int = 0) -> 
         The number of the start that it is the end of.
     """
     theta = polished(objective, theta)
-    point = objective.linearize(theta)
+    point = objective.linearize(there(objective, theta))
     value, g = float(point.value), np.asarray(to_numpy(point.gradient))
     index, proof, empty = np.nan, None, 0.0
     if certify and np.isfinite(value):
-        proof = prove(objective, theta)
+        proof = prove(cast(Any, objective), theta)
         if proof.index is not None:
             theta, index, value = proof.theta, proof.index / len(theta), sum(proof.value) / 2
         else:
-            empty = nothing_near(objective, theta).radius
+            empty = nothing_near(cast(Any, objective), theta).radius
     if np.isnan(index) and np.isfinite(value) and len(theta) <= LARGEST:
         index = float(morse_index(to_numpy(point.hessian()), tolerance=INDEX_TOLERANCE))
     return Found(start, theta, float(g @ g), value, index, proof, empty)
@@ -295,8 +301,17 @@ def are_apart(net: MLP | None, a: Found, b: Found) -> bool:
     return bool(bound > A.radius + B.radius + 2.0 * lows)
 
 
+def _not_provable(objective: Objective) -> str:
+    """Return why ``certify`` does not take an objective's loss; "" if it does."""
+    try:
+        enclosure_of(cast(Any, objective))
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
+
+
 def _ends(
-    objective: Any,
+    objective: Objective,
     finder: Callable[..., Trace],
     options: dict[str, Any],
     certify: bool,
@@ -304,7 +319,5 @@ def _ends(
     starts: Array,
 ) -> list[Found]:
     """Return the ends of the searches from a batch of starts."""
-    if hasattr(objective, "asarray"):
-        starts = objective.asarray(starts)
-    ends = to_numpy(finder(objective, starts, **options).theta)
+    ends = to_numpy(finder(objective, there(objective, starts), **options).theta)
     return [look_at_end(objective, end, certify, first + k) for k, end in enumerate(ends)]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import chain
 
+import array_api_strict
 import numpy as np
 import pytest
 from flint import arb
@@ -135,6 +136,34 @@ def test_two_processes_find_what_one_finds(objective, found):
         np.testing.assert_array_equal(end.theta, ends[end.start].theta)
 
 
+@pytest.mark.parametrize(("activation", "loss"), [("softplus", "mse"), ("tanh", "softmax_mse")])
+def test_a_loss_that_cannot_be_proven_is_searched_without_proofs(activation, loss):
+    net = MLP((1, 2, 2), activation)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9, 1))
+    Y = rng.normal(size=(9, 2)) if loss == "mse" else rng.integers(0, 2, 9)
+    objective = NetworkObjective(net, X, Y, loss, 0.1)
+    starts = 0.1 * rng.normal(size=(2, net.n_parameters))
+    frame = find_critical_points(objective, starts, max_iterations=30).to_frame()
+    assert set(frame["kind"]) <= {"critical to rounding", "not critical"}
+    with pytest.raises(TypeError, match="certify must be False, since nothing is proven"):
+        find_critical_points(objective, starts, certify=True)
+
+
+def test_an_objective_elsewhere_is_given_its_own_arrays():
+    net = MLP((1, 2, 1), "tanh")
+    X = np.linspace(-1.0, 1.0, 9)[:, None]
+    there = array_api_strict.asarray(X)
+    objective = NetworkObjective(net, there, there, l2=0.1)
+    starts = 0.01 * np.random.default_rng(0).normal(size=(1, net.n_parameters))
+    mine = find_critical_points(objective, starts, certify=False, max_iterations=30)
+    same = NetworkObjective(net, X, X, l2=0.1)
+    other = find_critical_points(same, starts, certify=False, max_iterations=30)
+    ((a,),), ((b,),) = mine.groups, other.groups  # both end at the saddle where all is zero
+    assert type(a.theta) is np.ndarray
+    np.testing.assert_allclose(a.theta, b.theta, atol=1e-8)
+
+
 def test_nothing_found_is_an_answer():
     plane = AutogradObjective(lambda theta: theta[0] + 0.0 * theta[1])
     found = find_critical_points(plane, np.zeros((2, 2)), max_iterations=3)
@@ -146,11 +175,15 @@ def test_nothing_found_is_an_answer():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"starts": np.zeros(2)}, "starts must be finite, of shape"),
+        ({"starts": np.zeros(2)}, "starts must have shape"),
         ({"starts": np.array([[np.nan, 0.0]])}, "starts must be finite"),
+        ({"starts": np.zeros((0, 2))}, "starts must have shape"),
         ({"batch": 0}, "batch must be"),
         ({"workers": 0}, "workers must be"),
-        ({"certify": True}, "certify must be False: the objective has no enclosures"),
+        (
+            {"certify": True},
+            "certify must be False, since nothing is proven of this loss: objective must",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments, message):
