@@ -129,12 +129,13 @@ class NetworkObjective:
     ReLU's derivative at 0 is taken to be 0, its second derivative to be 0 everywhere, although the
     loss has no second derivative where a unit's input is exactly 0.
 
-    With ``dtype="float32"`` the passes take about half the time and memory. Sums within a chunk of
-    samples are float32's, sums over chunks float64's, so that the relative error does not grow with
-    N: it is about 1e-7 in the value and 1e-6 in gradient and products, of the length that a
-    product has at most, ‖H‖ ‖v‖. A gradient is then known to about 1e-6 of the sum of its samples'
-    lengths, and ‖g‖² below the square of that means nothing; nor does a certificate, which computes
-    with enclosures of its own, take this objective's word for anything.
+    With ``dtype="float32"`` the passes take half the memory and less time. Sums within a chunk of
+    samples are float32's, sums over chunks float64's, so that the error of a mean does not grow
+    with N. How much faster they are, and how close to float64's, is measured by
+    ``tests/benchmarks/write_float32.py`` (figures/benchmarks_float32.md). Rounding leaves of a
+    gradient an error in proportion to the mean length of the samples' own gradients, not to its
+    length: near a critical point all digits are lost. A certificate does not hang on this: it
+    computes with enclosures of its own, from the data.
 
     Memory, in numbers of 8 bytes, of 4 where the passes compute in float32: the objective keeps a
     copy of the data, N (inputs + outputs + 1), and another one of float64 for ``subset`` and
